@@ -1,0 +1,414 @@
+//! The loop: call the model; run the tools it asks for; give it their results; again, until the turn ends.
+//!
+//! ```text
+//! Started ─▶ (Text | Reasoning | ToolStart | ToolInput | Reset)* ─▶ Usage ─▶ ToolCall* ─▶ (ToolProgress | Custom)*
+//!              ▲                                                                    │
+//!              └───────────────────────────── ToolResult* ◀─────────────────────────┘   … ─▶ Finished | Failed
+//! ```
+//!
+//! Whatever goes wrong with a tool is a result that the model reads; whatever goes wrong with the model ends the run in
+//! one `Failed`; nothing goes wrong in silence.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::calls::{self, Call, Decision};
+use crate::context::{Budget, ContextStrategy, History, Memo};
+use crate::emitter::{Emitter, Events};
+use crate::event::{Event, Outcome, StopReason, Usage};
+use crate::invariants;
+use crate::message::{Message, Role};
+use crate::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, OnRestart, Params};
+use crate::tool::ToolSpec;
+use crate::tool_set::ToolSet;
+use crate::transcript::Transcript;
+
+/// What bounds a run.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Most model calls.
+    pub max_steps: u32,
+    /// Most time, tools included.
+    pub max_time: Duration,
+    /// Most tokens written in all calls together.
+    pub max_output_tokens: Option<u64>,
+    /// Most tools running side by side.
+    pub tool_concurrency: usize,
+    /// Most bytes of a tool's text that the model reads.
+    pub result_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_steps: 20,
+            max_time: Duration::from_secs(600),
+            max_output_tokens: None,
+            tool_concurrency: 8,
+            result_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// An agent: a model, its instructions, its tools, and how it chooses what the model sees. Cheap to clone.
+#[derive(Clone)]
+pub struct Agent {
+    /// The model.
+    pub model: Arc<dyn Model>,
+    /// The system prompt.
+    pub system: Option<Arc<str>>,
+    /// The tools.
+    pub tools: ToolSet,
+    /// What the model sees of a long history.
+    pub context: Arc<dyn ContextStrategy>,
+    /// What bounds a run.
+    pub limits: Limits,
+}
+
+/// What one run is about.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    /// The session.
+    pub session_id: Arc<str>,
+    /// The run.
+    pub run_id: Arc<str>,
+    /// Who is asking.
+    pub user: Option<Arc<str>>,
+    /// Stops the run: the model's connection is closed, tools are cancelled, the outcome is `cancelled`.
+    pub cancel: CancellationToken,
+    /// What to do when text has to be taken back.
+    pub on_restart: OnRestart,
+    /// Tools that run in the client.
+    pub client_tools: Vec<ToolSpec>,
+    /// Overrides of the model's parameters.
+    pub params: Params,
+    /// How many stored messages stand before the given history.
+    pub skipped: usize,
+    /// What the context strategy noted in earlier turns.
+    pub memo: Memo,
+}
+
+/// What a run answers.
+#[derive(Clone, Debug)]
+pub enum RunInput {
+    /// A user's message.
+    Message(Message),
+    /// Decisions on the calls that the last run left open. The history ends with these calls.
+    Resume(Vec<Decision>),
+}
+
+impl Agent {
+    /// Runs one turn. The stream always ends with exactly one terminal event. Nothing happens between two polls:
+    /// when an event has been taken, the next step begins with the next poll.
+    pub fn run(
+        &self,
+        history: Vec<Message>,
+        input: RunInput,
+        cx: RunContext,
+    ) -> impl Stream<Item = Event> + Send + Unpin + use<> {
+        let agent = self.clone();
+        Events::new(move |out| async move {
+            let terminal = Turn::new(agent, history, cx, out.clone()).run(input).await;
+            out.emit(terminal).await;
+        })
+    }
+}
+
+/// One run under way.
+pub(crate) struct Turn {
+    pub(crate) agent: Agent,
+    pub(crate) cx: RunContext,
+    pub(crate) tools: ToolSet,
+    pub(crate) deadline: Instant,
+    pub(crate) transcript: Transcript,
+    out: Emitter,
+    history: Vec<Message>,
+    /// The part of the history that the model sees, chosen once a run.
+    view: Vec<Message>,
+    used: Usage,
+    shrunk: u32,
+}
+
+/// How one model call ended.
+enum Said {
+    Stopped { reason: StopReason, calls: Vec<Call> },
+    Failed(ModelError),
+    Over(Outcome),
+}
+
+impl Turn {
+    fn new(agent: Agent, history: Vec<Message>, cx: RunContext, out: Emitter) -> Self {
+        let tools = agent.tools.with_client_tools(&cx.client_tools);
+        let deadline = Instant::now() + agent.limits.max_time;
+        Self {
+            agent,
+            cx,
+            tools,
+            deadline,
+            transcript: Transcript::new(),
+            out,
+            history,
+            view: Vec::new(),
+            used: Usage::default(),
+            shrunk: 0,
+        }
+    }
+
+    /// Emits an event and takes it into the transcript.
+    pub(crate) async fn emit(&mut self, event: Event) {
+        self.transcript.apply(&event);
+        self.out.emit(event).await;
+    }
+
+    async fn run(mut self, input: RunInput) -> Event {
+        self.emit(Event::Started { model: self.agent.model.name().to_owned() }).await;
+        match input {
+            RunInput::Message(message) => self.history.push(message),
+            RunInput::Resume(decisions) => {
+                let open = calls::open_calls(&self.history);
+                match calls::decide(&mut self, open, decisions).await {
+                    None => {}
+                    Some(outcome) => return finished(outcome),
+                }
+            }
+        }
+        if let Err(failed) = self.choose_view().await {
+            return failed;
+        }
+        // A note to the model after an unreadable tool call; given once.
+        let mut note: Option<Message> = None;
+        let mut noted = false;
+        for step in 1..=self.agent.limits.max_steps {
+            let said = match self.call_model(step, note.take()).await {
+                Said::Failed(error) if error.kind == ModelErrorKind::ContextTooLong && self.shrunk == 0 => {
+                    self.shrunk += 1;
+                    if let Err(failed) = self.choose_view().await {
+                        return failed;
+                    }
+                    self.call_model(step, None).await
+                }
+                said => said,
+            };
+            let (reason, calls) = match said {
+                Said::Stopped { reason, calls } => (reason, calls),
+                Said::Over(outcome) => return finished(outcome),
+                Said::Failed(error) => {
+                    return Event::Failed {
+                        error: error.message,
+                        code: error.kind.code().into(),
+                        retryable: error.kind.is_transient(),
+                    };
+                }
+            };
+            match reason {
+                // Some servers say `stop` although they ask for tools.
+                StopReason::ToolUse | StopReason::EndTurn if !calls.is_empty() => {
+                    if let Some(outcome) = calls::run(&mut self, calls).await {
+                        return finished(outcome);
+                    }
+                }
+                StopReason::ToolUse | StopReason::EndTurn => return finished(Outcome::Complete),
+                StopReason::MaxTokens => return finished(Outcome::MaxTokens),
+                StopReason::StopSequence => return finished(Outcome::StopSequence),
+                StopReason::GuardrailIntervened => return finished(Outcome::Guardrail),
+                StopReason::ContentFiltered => return finished(Outcome::Refusal),
+                StopReason::MalformedToolUse | StopReason::MalformedModelOutput if !noted => {
+                    noted = true;
+                    note = Some(Message::user(
+                        "Your last output could not be read. If you want to call a tool, write its input as valid JSON.",
+                    ));
+                }
+                StopReason::MalformedToolUse | StopReason::MalformedModelOutput => {
+                    return Event::Failed {
+                        error: "The model wrote an unreadable tool call twice.".into(),
+                        code: "model_malformed_output".into(),
+                        retryable: true,
+                    };
+                }
+                StopReason::ModelContextWindowExceeded => return finished(Outcome::MaxTokens),
+            }
+            if self.agent.limits.max_output_tokens.is_some_and(|most| self.used.output_tokens >= most) {
+                return finished(Outcome::MaxTokens);
+            }
+        }
+        finished(Outcome::MaxSteps)
+    }
+
+    async fn choose_view(&mut self) -> Result<(), Event> {
+        let history = History { skipped: self.cx.skipped, messages: &self.history, memo: &self.cx.memo };
+        match self.agent.context.select(history, Budget { attempt: self.shrunk }).await {
+            Ok(view) => {
+                self.view = view;
+                Ok(())
+            }
+            Err(error) => Err(Event::Failed {
+                error: error.to_string(),
+                code: ModelErrorKind::ContextTooLong.code().into(),
+                retryable: false,
+            }),
+        }
+    }
+
+    fn request(&self, note: Option<Message>) -> ModelRequest {
+        let mut messages = self.view.clone();
+        messages.extend(self.transcript.messages());
+        messages.extend(note);
+        let mut params = self.cx.params.clone();
+        if let Some(most) = self.agent.limits.max_output_tokens {
+            let left = u32::try_from(most.saturating_sub(self.used.output_tokens)).unwrap_or(u32::MAX);
+            params.max_output_tokens =
+                Some(params.max_output_tokens.map_or(left, |own| own.min(left)).max(1));
+        }
+        ModelRequest {
+            system: self.agent.system.clone(),
+            messages: invariants::prepare(messages),
+            tools: self.tools.specs(),
+            params,
+            on_restart: self.cx.on_restart,
+        }
+    }
+
+    async fn call_model(&mut self, step: u32, note: Option<Message>) -> Said {
+        let request = self.request(note);
+        if request.messages.last().is_none_or(|last| last.role != Role::User) {
+            let message = "There is nothing to answer.";
+            return Said::Failed(ModelError::new(ModelErrorKind::BadRequest, message));
+        }
+        let mut stream = self.agent.model.stream(request);
+        // Made once a call, not once a token.
+        let cancel = self.cx.cancel.clone();
+        let mut cancelled = std::pin::pin!(cancel.cancelled());
+        let mut late = std::pin::pin!(tokio::time::sleep_until(self.deadline));
+        let mut answer = Answer::new(self);
+        loop {
+            let item = tokio::select! {
+                biased;
+                () = &mut cancelled => break Said::Over(Outcome::Cancelled),
+                () = &mut late => break Said::Over(Outcome::MaxSeconds),
+                item = stream.next() => item,
+            };
+            match item {
+                Some(Ok(ModelEvent::Stop(reason))) => {
+                    let calls = answer.calls;
+                    let usage = answer.usage;
+                    let model = answer.model.unwrap_or_else(|| self.agent.model.name().to_owned());
+                    self.used += usage;
+                    // The connection is not needed while tools run.
+                    drop(stream);
+                    self.emit(Event::Usage { step, model, usage, stop_reason: reason }).await;
+                    return Said::Stopped { reason, calls };
+                }
+                Some(Ok(event)) => {
+                    if let Some(event) = answer.take(event) {
+                        self.emit(event).await;
+                    }
+                }
+                Some(Err(error)) => break Said::Failed(error),
+                None => {
+                    let message = "The model's answer broke off before its end.";
+                    break Said::Failed(ModelError::new(ModelErrorKind::Truncated, message));
+                }
+            }
+        }
+    }
+}
+
+fn finished(outcome: Outcome) -> Event {
+    Event::Finished { outcome }
+}
+
+/// What one model call has said so far.
+struct Answer {
+    calls: Vec<Call>,
+    usage: Usage,
+    model: Option<String>,
+    /// Ids in use before this call: a provider that repeats one gets it changed.
+    taken: HashSet<String>,
+    /// The provider's id of the call being written, where it had to be changed.
+    renamed: Vec<(String, String)>,
+}
+
+impl Answer {
+    fn new(turn: &Turn) -> Self {
+        let taken = turn
+            .view
+            .iter()
+            .chain(&turn.transcript.messages())
+            .flat_map(|message| message.tool_uses().map(|t| t.tool_use_id.clone()).collect::<Vec<_>>())
+            .collect();
+        Self { calls: Vec::new(), usage: Usage::default(), model: None, taken, renamed: Vec::new() }
+    }
+
+    /// Notes what the model said and gives the event to show, if there is one.
+    fn take(&mut self, event: ModelEvent) -> Option<Event> {
+        let reasoning = |text, signature, redacted| Some(Event::Reasoning { text, signature, redacted });
+        match event {
+            ModelEvent::Text(text) if text.is_empty() => None,
+            ModelEvent::Text(text) => Some(Event::Text { text }),
+            ModelEvent::Reasoning(text) if text.is_empty() => None,
+            ModelEvent::Reasoning(text) => reasoning(text, None, None),
+            ModelEvent::ReasoningSignature(signature) => reasoning(String::new(), Some(signature), None),
+            ModelEvent::RedactedReasoning(redacted) => reasoning(String::new(), None, Some(redacted)),
+            ModelEvent::ToolStart { id, name } => {
+                let own = self.own_id(&id);
+                self.calls.push(Call::new(own.clone(), name.clone()));
+                Some(Event::ToolStart { id: own, name })
+            }
+            ModelEvent::ToolInput { id, delta } => {
+                let id = self
+                    .renamed
+                    .iter()
+                    .rev()
+                    .find(|(theirs, _)| *theirs == id)
+                    .map_or(id, |(_, own)| own.clone());
+                let call = self.calls.iter_mut().rev().find(|call| call.id == id)?;
+                call.input_text.push_str(&delta);
+                (!delta.is_empty()).then_some(Event::ToolInput { id, delta })
+            }
+            ModelEvent::Reset { reason } => {
+                self.calls.clear();
+                self.renamed.clear();
+                Some(Event::Reset { reason })
+            }
+            ModelEvent::Usage { usage, model } => {
+                self.usage = usage;
+                self.model = model.or(self.model.take());
+                None
+            }
+            ModelEvent::Stop(_) => None,
+        }
+    }
+
+    /// The provider's id, unless it is empty or was used before.
+    fn own_id(&mut self, theirs: &str) -> String {
+        let mut own = theirs.to_owned();
+        let mut n = self.taken.len();
+        while own.is_empty() || self.taken.contains(&own) {
+            n += 1;
+            own = format!("{}-{n}", if theirs.is_empty() { "call" } else { theirs });
+        }
+        if own != theirs {
+            self.renamed.push((theirs.to_owned(), own.clone()));
+        }
+        self.taken.insert(own.clone());
+        own
+    }
+}
+
+/// A tool's input as the model wrote it; no text at all means an empty object.
+pub(crate) fn parse_input(text: &str) -> Result<Value, String> {
+    if text.trim().is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    match serde_json::from_str::<Value>(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err("The input has to be a JSON object.".into()),
+        Err(error) => Err(format!("The input is not valid JSON ({error}).")),
+    }
+}
