@@ -1,0 +1,3 @@
+//! Amazon Bedrock.
+
+pub(super) mod reasoning;

@@ -1,0 +1,117 @@
+//! From configuration to a model.
+
+use std::sync::Arc;
+
+use loquat_agent::model::Model;
+
+use super::config::{ModelConfig, Provider};
+use super::http::Http;
+use super::openai::OpenAi;
+use super::params::{self, ParamError};
+
+/// Makes the model that runs inside this process.
+pub type LocalFactory = dyn Fn(&ModelConfig) -> Result<Arc<dyn Model>, BuildError> + Send + Sync;
+
+/// What models share.
+#[derive(Clone, Default)]
+pub struct BuildContext {
+    /// Connections.
+    pub http: Arc<Http>,
+    /// How to make a `local/…` model; `None` in a build without it.
+    pub local: Option<Arc<LocalFactory>>,
+}
+
+/// Why a configured model cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No model at all.
+    #[error("no model is configured")]
+    None,
+    /// The id has a prefix and nothing after it.
+    #[error("the model \"{id}\" has no name after its prefix")]
+    NoName {
+        /// The configured id.
+        id: String,
+    },
+    /// This build has no embedded model.
+    #[error("the model \"{id}\" needs a build with the feature local-model")]
+    NoLocal {
+        /// The configured id.
+        id: String,
+    },
+    /// A parameter cannot be sent.
+    #[error("the model \"{id}\": {error}")]
+    Param {
+        /// The configured id.
+        id: String,
+        /// Which and why.
+        #[source]
+        error: ParamError,
+    },
+    /// The base URL is wrong.
+    #[error("the base URL of the model \"{id}\" is wrong: {reason}")]
+    BaseUrl {
+        /// The configured id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The provider needs a key.
+    #[error("the model \"{id}\" needs a key: set {name}, or api_key of this model in loquat.toml")]
+    NoKey {
+        /// The configured id.
+        id: String,
+        /// The variable that holds it.
+        name: &'static str,
+    },
+    /// A configured header is not one.
+    #[error("the model \"{id}\": the header \"{name}\" cannot be sent")]
+    Header {
+        /// The configured id.
+        id: String,
+        /// Its name; the value may be secret.
+        name: String,
+    },
+    /// An option of the provider has a value it does not know.
+    #[error("the model \"{id}\": {name} must be {expected}")]
+    Option {
+        /// The configured id.
+        id: String,
+        /// The option.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The embedded model cannot be made.
+    #[error("the model \"{id}\": {reason}")]
+    Local {
+        /// The configured id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Makes the model of `configs`: the first, and the others as its fallbacks. Opens no connection.
+pub fn build(configs: &[ModelConfig], cx: &BuildContext) -> Result<Arc<dyn Model>, BuildError> {
+    configs.first().map(|config| one(config, cx)).unwrap_or(Err(BuildError::None))
+}
+
+/// Makes one model, without retries and fallbacks.
+pub(super) fn one(config: &ModelConfig, cx: &BuildContext) -> Result<Arc<dyn Model>, BuildError> {
+    let id = || config.id.clone();
+    let (provider, model) = Provider::of(config.id.trim());
+    if model.is_empty() {
+        return Err(BuildError::NoName { id: id() });
+    }
+    params::check(provider, model, &config.params).map_err(|error| BuildError::Param { id: id(), error })?;
+    let http = Arc::clone(&cx.http);
+    match provider {
+        Provider::OpenAi | Provider::Ollama => Ok(Arc::new(OpenAi::new(config, provider, model, http)?)),
+        Provider::Local => match &cx.local {
+            Some(make) => make(config),
+            None => Err(BuildError::NoLocal { id: id() }),
+        },
+        Provider::Anthropic | Provider::Bedrock => Err(BuildError::NoLocal { id: id() }),
+    }
+}

@@ -1,0 +1,20 @@
+//! Models of the providers people use, and what keeps a call alive when they misbehave.
+//!
+//! [`build`] makes one [`Model`](loquat_agent::model::Model) of a list of [`ModelConfig`]s. Nothing here reads the
+//! environment; only the AWS SDK does, by its own rules, at the first call.
+
+mod bedrock;
+mod build;
+mod config;
+mod failure;
+mod http;
+mod openai;
+mod params;
+mod sse;
+
+pub use build::{BuildContext, BuildError, LocalFactory, build};
+pub use config::{
+    BedrockOptions, Guardrail, GuardrailMode, ModelConfig, Prices, PromptCache, Provider, Retry, Timeouts,
+};
+pub use http::Http;
+pub use params::{ParamError, check as check_params};
