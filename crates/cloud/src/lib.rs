@@ -1,0 +1,9 @@
+//! The AWS side of Loquat: the CloudFormation template, packaging, deploying, destroying, logs and the
+//! doctor.
+//!
+//! This crate shares no types with the server. The two meet in the names of environment variables, and a test
+//! holds them together (`tests/it`, in the `loquat` crate, which sees both).
+
+pub mod agent;
+pub mod settings;
+pub mod template;

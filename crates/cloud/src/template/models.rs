@@ -1,0 +1,71 @@
+//! Permission to call exactly the models the agent names, and exactly the Lambda functions it has as tools.
+
+use serde_json::{Value, json};
+
+use super::{Stack, intrinsics::sub};
+use crate::agent::Agent;
+
+/// The actions that call a model; `bedrock:InvokeModel*` would also cover what comes later.
+const INVOKE: &[&str] = &["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"];
+
+/// The geographies that cross-region inference profiles carry in their names.
+const PROFILE_PREFIXES: &[&str] = &["us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "global."];
+
+/// Where model names of other providers start.
+const OTHER_PROVIDERS: &[&str] = &["anthropic/", "openai/", "ollama/", "local/"];
+
+pub(super) fn add(agent: &Agent, stack: &mut Stack) {
+    let mut direct = Vec::new();
+    for model in agent.models.iter().filter_map(|model| bedrock_id(model)) {
+        if model.starts_with("arn:") {
+            direct.push(json!(model));
+        } else if let Some(base) = PROFILE_PREFIXES.iter().find_map(|prefix| model.strip_prefix(prefix)) {
+            let profile = sub(format!(
+                "arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:${{AWS::AccountId}}:inference-profile/{model}"
+            ));
+            stack.allow(INVOKE, json!([profile]));
+            // A profile forwards to the same model in other regions, so the region is open and the way is not.
+            stack.allow(INVOKE, json!([foundation_model("*", base), foundation_model("", base)]));
+            if let Some(statement) = stack.last_statement() {
+                statement["Condition"] =
+                    json!({ "StringEquals": { "bedrock:InferenceProfileArn": profile } });
+            }
+        } else {
+            direct.push(foundation_model("${AWS::Region}", model));
+        }
+    }
+    if !direct.is_empty() {
+        stack.allow(INVOKE, Value::Array(direct));
+    }
+    if let Some(first) = agent.models.first() {
+        stack.env("MODEL_ID", first.as_str());
+    }
+    if !agent.deploy.lambda_tools.is_empty() {
+        stack.allow(&["lambda:InvokeFunction"], json!(agent.deploy.lambda_tools));
+    }
+}
+
+fn foundation_model(region: &str, id: &str) -> Value {
+    sub(format!("arn:${{AWS::Partition}}:bedrock:{region}::foundation-model/{id}"))
+}
+
+/// The Bedrock model id in a model name, if it is Bedrock's.
+fn bedrock_id(model: &str) -> Option<&str> {
+    if OTHER_PROVIDERS.iter().any(|prefix| model.starts_with(prefix)) {
+        return None;
+    }
+    Some(model.strip_prefix("bedrock/").unwrap_or(model))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bedrock_id;
+
+    #[test]
+    fn bare_and_prefixed_names_are_bedrocks() {
+        assert_eq!(bedrock_id("bedrock/eu.a.b-v1:0"), Some("eu.a.b-v1:0"));
+        assert_eq!(bedrock_id("anthropic.claude-v1:0"), Some("anthropic.claude-v1:0"));
+        assert_eq!(bedrock_id("anthropic/claude"), None);
+        assert_eq!(bedrock_id("local/smollm2"), None);
+    }
+}

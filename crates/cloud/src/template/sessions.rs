@@ -1,0 +1,84 @@
+//! Stored conversations: a bucket that forgets, encrypted, reachable over TLS only; or one that exists.
+
+use serde_json::{Value, json};
+
+use super::{
+    Stack,
+    intrinsics::{attribute, reference, sub},
+};
+use crate::settings::Settings;
+
+pub(super) fn add(settings: &Settings, stack: &mut Stack) {
+    if !settings.sessions.enabled {
+        return;
+    }
+    stack.env("LOQUAT_SESSION_TTL_HOURS", settings.sessions.ttl_hours.to_string());
+    if let Some(bucket) = &settings.sessions.bucket {
+        stack.env("SESSION_BUCKET", bucket.as_str());
+        access(
+            stack,
+            sub(format!("arn:${{AWS::Partition}}:s3:::{bucket}")),
+            sub(format!("arn:${{AWS::Partition}}:s3:::{bucket}/*")),
+        );
+        if let Some(key) = &settings.sessions.kms_key_arn {
+            stack.allow(&["kms:Decrypt", "kms:GenerateDataKey"], json!([key]));
+        }
+        return;
+    }
+    let days = settings.sessions.ttl_hours.div_ceil(24).max(1);
+    stack.data_resource(
+        "SessionBucket",
+        "AWS::S3::Bucket",
+        json!({
+            "BucketEncryption": { "ServerSideEncryptionConfiguration": [{
+                "BucketKeyEnabled": true,
+                "ServerSideEncryptionByDefault": { "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": attribute("Key", "Arn") }
+            }] },
+            "LifecycleConfiguration": { "Rules": [{
+                "Id": "forget",
+                "Status": "Enabled",
+                "ExpirationInDays": days,
+                "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 1 }
+            }] },
+            "OwnershipControls": { "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] },
+            "PublicAccessBlockConfiguration": block_public_access()
+        }),
+    );
+    stack.resource("SessionBucketPolicy", "AWS::S3::BucketPolicy", tls_only("SessionBucket", &[]));
+    stack.env("SESSION_BUCKET", reference("SessionBucket"));
+    access(stack, attribute("SessionBucket", "Arn"), sub("${SessionBucket.Arn}/*"));
+    stack.allow(&["kms:Decrypt", "kms:GenerateDataKey"], json!([attribute("Key", "Arn")]));
+    stack.output("SessionBucketName", "The bucket with the conversations", reference("SessionBucket"));
+}
+
+/// The object level for reads and conditional writes, the bucket level for listing.
+fn access(stack: &mut Stack, bucket: Value, objects: Value) {
+    stack.allow(&["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], json!([objects]));
+    stack.allow(&["s3:ListBucket"], json!([bucket]));
+}
+
+pub(super) fn block_public_access() -> Value {
+    json!({
+        "BlockPublicAcls": true,
+        "BlockPublicPolicy": true,
+        "IgnorePublicAcls": true,
+        "RestrictPublicBuckets": true
+    })
+}
+
+/// A bucket policy that refuses plain HTTP, with more statements after it.
+pub(super) fn tls_only(bucket: &str, more: &[Value]) -> Value {
+    let mut statements = vec![json!({
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": { "AWS": "*" },
+        "Action": "s3:*",
+        "Resource": [attribute(bucket, "Arn"), sub(format!("${{{bucket}.Arn}}/*"))],
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } }
+    })];
+    statements.extend_from_slice(more);
+    json!({
+        "Bucket": reference(bucket),
+        "PolicyDocument": { "Version": "2012-10-17", "Statement": statements }
+    })
+}

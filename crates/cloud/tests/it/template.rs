@@ -1,0 +1,293 @@
+//! Golden templates per combination of strategies, the rules over each of them, and the linters.
+//!
+//! `UPDATE_EXPECT=1` rewrites the golden files.
+
+use std::{path::PathBuf, process::Command};
+
+use loquat_cloud::{
+    agent::Agent,
+    template::{self, rules, to_json, to_yaml},
+};
+use serde_json::Value;
+
+/// Name and `loquat.toml` of each combination.
+const CASES: &[(&str, &str)] = &[
+    ("rest", "name = \"travel desk\"\nmodel = \"bedrock/eu.anthropic.claude-haiku-4-5-20251001-v1:0\"\n"),
+    (
+        "rest-everything",
+        r#"
+name = "bank"
+models = ["bedrock/anthropic.claude-3-haiku-20240307-v1:0", "anthropic/claude-sonnet"]
+[deploy]
+hosting = "adapter"
+architecture = "x86_64"
+memory_mb = 512
+reserved_concurrency = 20
+removal = "retain"
+lambda_tools = ["arn:aws:lambda:eu-west-1:123456789012:function:rates"]
+tags = { team = "payments" }
+environment = { LOQUAT_LOG = "info" }
+secrets = { ANTHROPIC_API_KEY = "bank/anthropic" }
+overrides.Function.EphemeralStorage.Size = 1024
+[deploy.vpc]
+subnet_ids = ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]
+security_group_ids = ["sg-0a1b2c3d"]
+[deploy.rest]
+waf = true
+domain_name = "agent.example.com"
+certificate_arn = "arn:aws:acm:eu-west-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
+hosted_zone_id = "Z0123456789ABCDEFGHIJ"
+[deploy.frontend]
+domain_name = "chat.example.com"
+certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"
+[deploy.observability]
+alarm_email = "oncall@example.com"
+"#,
+    ),
+    (
+        "rest-existing",
+        r#"
+name = "existing"
+model = "bedrock/amazon.nova-lite-v1:0"
+[deploy.sessions]
+bucket = "company-sessions"
+kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+[deploy.auth]
+user_pool_id = "eu-west-1_abcdefghi"
+user_pool_client_id = "0123456789abcdefghijklmnop"
+[deploy.frontend]
+enabled = false
+"#,
+    ),
+    (
+        "function-url-oidc",
+        r#"
+name = "open-desk"
+model = "amazon.nova-micro-v1:0"
+[deploy]
+communication = "function-url"
+[deploy.auth]
+type = "oidc"
+issuer = "https://login.example.com/realms/staff"
+audience = "agent"
+"#,
+    ),
+    (
+        "stateless",
+        r#"
+name = "stateless"
+model = "bedrock/amazon.nova-micro-v1:0"
+[deploy]
+communication = "none"
+[deploy.sessions]
+enabled = false
+[deploy.auth]
+type = "none"
+allow_public = true
+[deploy.observability]
+dashboard = false
+alarms = false
+xray = false
+"#,
+    ),
+    (
+        "agentcore",
+        "name = \"core\"\nmodel = \"bedrock/us.amazon.nova-lite-v1:0\"\n[deploy]\nhosting = \"agentcore\"\n",
+    ),
+];
+
+fn agent(text: &str) -> Agent {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("loquat.toml"), text).unwrap();
+    Agent::read(folder.path()).unwrap()
+}
+
+fn built(name: &str) -> Value {
+    let (_, text) = CASES.iter().find(|(known, _)| *known == name).unwrap();
+    template::build(&agent(text)).to_value()
+}
+
+fn golden(name: &str) -> PathBuf {
+    crate::tools::root().join(format!("crates/cloud/tests/golden/{name}.yaml"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the switch that rewrites golden files is the test's own")]
+fn updating() -> bool {
+    std::env::var_os("UPDATE_EXPECT").is_some()
+}
+
+#[test]
+fn golden_templates() {
+    for (name, text) in CASES {
+        let got = to_yaml(&template::build(&agent(text)));
+        if updating() {
+            std::fs::write(golden(name), &got).unwrap();
+        }
+        let want = std::fs::read_to_string(golden(name)).unwrap_or_default();
+        assert!(got == want, "{name}: the template changed; look at it, then UPDATE_EXPECT=1\n{got}");
+    }
+}
+
+#[test]
+fn every_combination_keeps_the_rules() {
+    for (name, text) in CASES {
+        let findings = rules::check(&template::build(&agent(text)).to_value());
+        assert!(findings.is_empty(), "{name}: {findings:#?}");
+    }
+}
+
+#[test]
+fn rules_catch_what_they_forbid() {
+    let breaks: &[(&str, &str, Value, &str)] = &[
+        ("Role", "/Policies/0/PolicyDocument/Statement/0/Action/0", "s3:*".into(), "s3:*"),
+        ("Role", "/Policies/0/PolicyDocument/Statement/0/Resource", "*".into(), "every resource"),
+        ("Key", "/EnableKeyRotation", false.into(), "rotate"),
+        ("LogGroup", "/RetentionInDays", Value::Null, "retention"),
+        ("ChatMethod", "/Integration/ResponseTransferMode", "BUFFERED".into(), "disagree"),
+        ("ChatMethod", "/Integration/TimeoutInMillis", 900_001.into(), "allows 900000"),
+        ("ChatMethod", "/Integration/TimeoutInMillis", 29_000.into(), "cut"),
+        ("ChatOptions", "/AuthorizationType", "COGNITO_USER_POOLS".into(), "preflight"),
+        ("Cors4xx", "/ResponseParameters", Value::Null, "CORS"),
+        ("Cors5xx", "/ResponseType", "THROTTLED".into(), "DEFAULT_5XX"),
+        ("Api", "/EndpointConfiguration/Types/0", "EDGE".into(), "regional"),
+        ("Stage", "/MethodSettings/0/DataTraceEnabled", true.into(), "bodies"),
+        (
+            "SessionBucket",
+            "/PublicAccessBlockConfiguration/BlockPublicPolicy",
+            false.into(),
+            "BlockPublicPolicy",
+        ),
+        ("SessionBucketPolicy", "/PolicyDocument/Statement", Value::Null, "plain HTTP"),
+        ("PageBucket", "/BucketEncryption", Value::Null, "encrypted"),
+        ("Function", "/LoggingConfig", Value::Null, "log group"),
+        ("Function", "/Timeout", 901.into(), "900"),
+    ];
+    for (id, pointer, value, expected) in breaks {
+        let mut template = built("rest");
+        let place = template["Resources"][*id]["Properties"].pointer_mut(pointer);
+        *place.unwrap_or_else(|| panic!("{id}{pointer} is gone")) = value.clone();
+        let findings = rules::check(&template);
+        assert!(findings.iter().any(|one| one.contains(expected)), "{id}{pointer}: {findings:?}");
+    }
+}
+
+#[test]
+fn json_and_yaml_are_the_same_template() {
+    for (_, text) in CASES {
+        let built = template::build(&agent(text));
+        let json: Value = serde_json::from_str(&to_json(&built)).unwrap();
+        assert_eq!(json, built.to_value());
+        assert_eq!(to_yaml(&built), to_yaml(&template::build(&agent(text))));
+    }
+}
+
+#[test]
+fn models_and_tools_are_exactly_those_named() {
+    let everything = built("rest-everything");
+    let statements =
+        &everything["Resources"]["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+    let bedrock: Vec<String> = statements
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["Action"][0] == "bedrock:InvokeModel")
+        .map(|one| one["Resource"].to_string())
+        .collect();
+    assert_eq!(bedrock.len(), 1);
+    assert!(bedrock[0].contains("foundation-model/anthropic.claude-3-haiku-20240307-v1:0"), "{bedrock:?}");
+    assert!(!bedrock[0].contains("claude-sonnet"), "another provider's model is not Bedrock's");
+    let tools = statements
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["Action"][0] == "lambda:InvokeFunction")
+        .unwrap();
+    assert_eq!(
+        tools["Resource"],
+        serde_json::json!(["arn:aws:lambda:eu-west-1:123456789012:function:rates"])
+    );
+}
+
+#[test]
+fn overrides_are_laid_over_the_stack() {
+    assert_eq!(
+        built("rest-everything")["Resources"]["Function"]["Properties"]["EphemeralStorage"]["Size"],
+        1024
+    );
+    let agent = agent("[deploy.overrides.Fnction]\nTimeout = 1\n");
+    assert_eq!(template::unknown_overrides(&agent, &template::build(&agent)), ["Fnction"]);
+}
+
+#[test]
+fn removal_retain_keeps_what_holds_data() {
+    let template = built("rest-everything");
+    for id in ["SessionBucket", "Key", "UserPool"] {
+        assert_eq!(template["Resources"][id]["DeletionPolicy"], "Retain", "{id}");
+    }
+    assert_eq!(template["Resources"]["UserPool"]["Properties"]["DeletionProtection"], "ACTIVE");
+}
+
+#[test]
+fn a_changed_api_is_deployed_anew() {
+    let deployment = |template: &Value| {
+        template["Resources"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .find(|id| id.starts_with("Deployment"))
+            .unwrap()
+            .clone()
+    };
+    assert_ne!(
+        deployment(&built("rest")),
+        deployment(&built("rest-existing")),
+        "other CORS origin, other methods"
+    );
+    assert_eq!(deployment(&built("rest")), deployment(&built("rest")));
+}
+
+#[test]
+fn cfn_lint_is_clean() {
+    let mut command = Command::new(crate::tools::venv("cfn-lint"));
+    command.args(["--non-zero-exit-code", "informational", "--regions", "eu-west-1", "--"]);
+    command.args(CASES.iter().map(|(name, _)| golden(name)));
+    let output = command.output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn checkov_is_clean() {
+    let mut command = Command::new(crate::tools::venv("checkov"));
+    command.env("LOG_LEVEL", "ERROR");
+    command.args(["--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "-f"]);
+    command.args(CASES.iter().map(|(name, _)| golden(name)));
+    let output = command.output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn cdk_includes_the_stack_and_nag_finds_nothing_unexplained() {
+    let example = crate::tools::root().join("examples/cdk-include");
+    assert!(
+        example.join("node_modules/aws-cdk-lib").exists(),
+        "CDK is not installed: run the tests with `cargo xtask test`, or `npm ci` in examples/cdk-include once"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let files: Vec<String> = ["rest", "function-url-oidc", "agentcore"]
+        .iter()
+        .map(|name| {
+            let (_, text) = CASES.iter().find(|(known, _)| known == name).unwrap();
+            let file = folder.path().join(format!("{name}.json"));
+            std::fs::write(&file, to_json(&template::build(&agent(text)))).unwrap();
+            file.display().to_string()
+        })
+        .collect();
+    let mut command = Command::new("node");
+    command.current_dir(&example).args(["--test", "test.mjs"]).env("TEMPLATES", files.join(":"));
+    let output = command.output().expect("node is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
