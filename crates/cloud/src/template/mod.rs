@@ -1,9 +1,9 @@
 //! The stack as plain CloudFormation, built from strategies: each is one file that adds its own resources,
 //! environment variables and permissions to the [`Stack`].
 
-mod agentcore;
 #![expect(clippy::needless_pass_by_value, reason = "`json!` borrows, but callers build the values in place")]
 
+mod agentcore;
 mod assets;
 mod authenticator;
 mod edge;
