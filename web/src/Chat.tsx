@@ -1,0 +1,196 @@
+/** The chat: list, header, conversation, and the address that says which one. A lazy chunk, loaded after sign-in. */
+import { ActivityIcon, MenuIcon, PanelLeftIcon, SquarePenIcon } from 'lucide-react'
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
+import { Api } from './api/transport'
+import type { Config } from './api/types'
+import type { Provider } from './auth'
+import type { Attachment } from './chat/history'
+import { Sessions, UNDO_MS } from './chat/sessions'
+import { ChatStore } from './chat/store'
+import { ServicesContext, useConversation, useServices, useSessions, type Services } from './components/context'
+import { Sidebar } from './components/Sidebar'
+import { Thread } from './components/Thread'
+import { Tips } from './components/Tips'
+import { IconButton, Modal } from './components/ui'
+import { useT } from './i18n'
+import { read, write } from './lib/storage'
+import { uuid } from './lib/uuid'
+
+const Inspector = lazy(() => import('./components/Inspector'))
+
+const idFromUrl = (): string | undefined => /^\/c\/([A-Za-z0-9_-]{1,256})\/?$/.exec(location.pathname)?.[1]
+
+interface Props {
+  config: Config
+  auth: Provider
+  onSignOut?: () => void
+}
+
+export default function Chat({ config, auth, onSignOut }: Props) {
+  const services = useMemo<Services>(() => {
+    const api = new Api(auth, config.api_base)
+    const sessions = new Sessions(api)
+    const store = new ChatStore({
+      api,
+      keepsSessions: config.sessions,
+      onListChange: () => config.sessions && sessions.refresh(),
+      onMention: (id, title) => sessions.mention(id, title),
+    })
+    if (config.sessions) sessions.refresh(0)
+    return { config, auth, api, sessions, store }
+  }, [config, auth])
+  // The answer's chunk is not needed for the first paint, but very soon after.
+  useEffect(() => {
+    const later = window.requestIdleCallback ?? ((f: () => void) => setTimeout(f, 300))
+    later(() => void import('./components/Markdown').catch(() => {}))
+  }, [])
+  return (
+    <ServicesContext value={services}>
+      <Shell onSignOut={onSignOut} />
+      <Tips />
+    </ServicesContext>
+  )
+}
+
+function useAddress() {
+  const [id, setId] = useState(idFromUrl)
+  useEffect(() => {
+    const moved = () => setId(idFromUrl())
+    addEventListener('popstate', moved)
+    return () => removeEventListener('popstate', moved)
+  }, [])
+  const go = useCallback((next: string | undefined) => {
+    const query = new URLSearchParams(location.search).has('inspect') ? '?inspect' : ''
+    if (idFromUrl() !== next) history.pushState(null, '', (next ? `/c/${next}` : '/') + query)
+    setId(next)
+  }, [])
+  return [id, go] as const
+}
+
+function Shell({ onSignOut }: { onSignOut?: () => void }) {
+  const t = useT()
+  const { store, config } = useServices()
+  const { items } = useSessions()
+  const [id, go] = useAddress()
+  const conversation = useConversation(id)
+  const [open, setOpen] = useState(() => read('sidebar') !== 'closed')
+  const [drawer, setDrawer] = useState(false)
+  const [inspecting, setInspecting] = useState(() => new URLSearchParams(location.search).has('inspect'))
+  const wide = useWide()
+
+  useEffect(() => {
+    if (id === undefined) return
+    if (config.sessions) store.open(id)
+    else if (!store.get(id)) go(undefined)
+  }, [id, store, config.sessions, go])
+
+  const title = items.find((s) => s.session_id === id)?.title || conversation?.title
+  useEffect(() => {
+    document.title = title ? `${title} · ${config.agent.name}` : config.agent.name
+  }, [title, config.agent.name])
+
+  const openChat = useCallback((next: string | undefined) => {
+    setDrawer(false)
+    go(next)
+  }, [go])
+  useEffect(() => {
+    const keys = (e: KeyboardEvent) => {
+      if (!(e.ctrlKey || e.metaKey) || !e.shiftKey || e.key.toLowerCase() !== 'o') return
+      e.preventDefault()
+      openChat(undefined)
+    }
+    addEventListener('keydown', keys)
+    return () => removeEventListener('keydown', keys)
+  }, [openChat])
+
+  const send = (text: string, files: Attachment[]) => {
+    const session = id ?? uuid()
+    store.send(session, text, files)
+    if (id === undefined) go(session)
+  }
+  const fold = () => {
+    write('sidebar', open ? 'closed' : null)
+    setOpen(!open)
+  }
+  const list = { current: id, onOpen: openChat, onSignOut, onInspect: () => (setDrawer(false), setInspecting(true)) }
+  const inspector = (
+    <Suspense>
+      <Inspector conversation={conversation} onClose={() => setInspecting(false)} />
+    </Suspense>
+  )
+
+  return (
+    <div className="flex h-dvh overflow-hidden">
+      <a href="#main" className="sr-only z-50 rounded-lg bg-accent px-4 py-2 text-accent-ink focus:not-sr-only focus:fixed focus:start-2 focus:top-2">{t('skip')}</a>
+      {config.sessions && wide && open && <div className="w-[17rem] shrink-0 border-e border-line"><Sidebar {...list} /></div>}
+      {config.sessions && !wide && (
+        <Modal open={drawer} onClose={() => setDrawer(false)} label={t('conversations')} className="slide-in m-0 h-dvh max-h-none w-[min(19rem,86vw)] max-w-none border-e shadow-xl">
+          <Sidebar {...list} onClose={() => setDrawer(false)} />
+        </Modal>
+      )}
+      <main id="main" tabIndex={-1} className="flex min-w-0 flex-1 flex-col outline-none">
+        <header className="flex h-14 shrink-0 items-center gap-1.5 px-3">
+          {config.sessions &&
+            (wide ? (
+              <IconButton label={t(open ? 'hideConversations' : 'showConversations')} aria-expanded={open} className="aria-expanded:bg-transparent" onClick={fold}><PanelLeftIcon className="rtl:-scale-x-100" /></IconButton>
+            ) : (
+              <IconButton label={t('openConversations')} onClick={() => setDrawer(true)}><MenuIcon /></IconButton>
+            ))}
+          <h1 dir="auto" className="min-w-0 flex-1 truncate px-1 text-sm font-medium text-dim">{title || t('newChat')}</h1>
+          {inspecting && wide ? null : inspecting || new URLSearchParams(location.search).has('inspect') ? <IconButton label={t('inspector')} onClick={() => setInspecting(true)}><ActivityIcon /></IconButton> : null}
+          <IconButton label={t('newChat')} onClick={() => openChat(undefined)}><SquarePenIcon /></IconButton>
+        </header>
+        <Thread session={id} conversation={conversation} onSend={send} />
+      </main>
+      {inspecting && wide && <div className="w-[24rem] shrink-0 border-s border-line">{inspector}</div>}
+      {!wide && (
+        <Modal open={inspecting} onClose={() => setInspecting(false)} label={t('inspector')} className="m-0 h-dvh max-h-none w-dvw max-w-none">{inspector}</Modal>
+      )}
+      <Notices />
+    </div>
+  )
+}
+
+function useWide() {
+  const [wide, setWide] = useState(() => matchMedia('(min-width: 48rem)').matches)
+  useEffect(() => {
+    const query = matchMedia('(min-width: 48rem)')
+    const look = () => setWide(query.matches)
+    query.addEventListener('change', look)
+    return () => query.removeEventListener('change', look)
+  }, [])
+  return wide
+}
+
+/** What is said for a few seconds at the bottom: a deletion that can be taken back, a message that came back. */
+function Notices() {
+  const t = useT()
+  const { sessions, store } = useServices()
+  const { leaving } = useSessions()
+  const [busy, setBusy] = useState(false)
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const show = () => {
+      setBusy(true)
+      clearTimeout(timer)
+      timer = setTimeout(() => setBusy(false), UNDO_MS)
+    }
+    addEventListener('loquat:notice', show)
+    return () => removeEventListener('loquat:notice', show)
+  }, [])
+  useEffect(() => {
+    if (leaving) store.drop(leaving.session_id)
+  }, [leaving, store])
+  const box = 'pointer-events-auto flex max-w-full items-center gap-3 rounded-xl bg-ink px-4 py-2.5 text-sm text-bg shadow-lg'
+  return (
+    <div role="status" className="pointer-events-none fixed inset-x-4 bottom-5 z-40 flex flex-col items-center gap-2">
+      {busy && <p className={box}>{t('errorBusy')}</p>}
+      {leaving && (
+        <p className={box}>
+          <span className="min-w-0 truncate">{t('deleted', { title: leaving.title || t('newChat') })}</span>
+          <button type="button" onClick={() => sessions.undoRemoval()} className="shrink-0 rounded font-semibold underline underline-offset-2 outline-offset-4 focus-visible:outline-bg">{t('undo')}</button>
+        </p>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,394 @@
+/**
+ * The conversations that this tab has open, and the runs it follows. Knows no React: components subscribe to it. A run
+ * goes on being followed when the reader looks at another conversation.
+ */
+import { followRun, type Link } from '../api/run'
+import type { Frame } from '../api/sse'
+import { Problem, type Api } from '../api/transport'
+import type { OutgoingAttachment } from '../api/types'
+import { writeDraft } from '../lib/storage'
+import { uuid } from '../lib/uuid'
+import { decode, type ChatEvent } from './events'
+import { branchesOf, sessionTurns, type Attachment, type Branch, type Turn } from './history'
+import * as outbox from './outbox'
+import { emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
+import { record, Traces, type Trace } from './trace'
+
+export interface Live {
+  turnKey: string
+  runId: string
+  link: Link
+  /** The connection broke and has not come back yet. */
+  retrying: boolean
+  stopping: boolean
+}
+
+export interface Conversation {
+  id: string
+  phase: 'ready' | 'loading' | 'missing' | 'failed'
+  title?: string
+  turns: Turn[]
+  branches: Branch[]
+  /** The line being looked at; undefined is the current one. */
+  viewed?: number
+  live?: Live
+}
+
+interface Run {
+  id: string
+  session: string
+  turnKey: string
+  answer: Answer
+  control: AbortController
+  trace: Trace
+  /** Some frame has arrived, so the server knows the run. */
+  seen: boolean
+  stopping: boolean
+  dirty: boolean
+}
+
+export interface StoreOptions {
+  api: Api
+  /** False: the server keeps nothing, so there is nothing to load or to branch. */
+  keepsSessions: boolean
+  onListChange(): void
+  onMention(id: string, title: string): void
+}
+
+const fresh = (id: string): Conversation => ({ id, phase: 'ready', turns: [], branches: [] })
+/** A refused message stays on the page with what to do about it; only these give the text back at once. */
+const RESTORES_DRAFT = new Set(['session_busy'])
+
+export class ChatStore {
+  private conversations = new Map<string, Conversation>()
+  private runs = new Map<string, Run>()
+  private listeners = new Set<() => void>()
+  private scheduled = false
+  private readonly channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel('loquat')
+  readonly traces = new Traces()
+
+  constructor(private readonly options: StoreOptions) {
+    this.channel?.addEventListener('message', (e: MessageEvent<{ changed?: string }>) => {
+      options.onListChange()
+      if (e.data.changed && this.conversations.has(e.data.changed)) void this.load(e.data.changed)
+    })
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && options.onListChange())
+  }
+
+  subscribe = (listener: () => void) => {
+    this.listeners.add(listener)
+    return () => void this.listeners.delete(listener)
+  }
+  get = (id: string): Conversation | undefined => this.conversations.get(id)
+  isLive = (id: string): boolean => this.conversations.get(id)?.live !== undefined
+
+  private notify() {
+    for (const listener of this.listeners) listener()
+  }
+
+  private update(id: string, change: (c: Conversation) => Conversation) {
+    this.conversations.set(id, change(this.conversations.get(id) ?? fresh(id)))
+    this.notify()
+  }
+
+  private updateTurn(id: string, key: string, change: (t: Turn) => Turn) {
+    this.update(id, (c) => ({ ...c, turns: c.turns.map((t) => (t.key === key ? change(t) : t)) }))
+  }
+
+  /** Loads a conversation that is not here yet, and joins its run when one is live. */
+  open(id: string) {
+    const known = this.conversations.get(id)
+    if (known && known.phase !== 'failed' && known.phase !== 'missing') return
+    this.update(id, () => ({ ...fresh(id), phase: 'loading' }))
+    void this.load(id)
+  }
+
+  private async load(id: string) {
+    if (this.isLive(id)) return
+    const outgoing = outbox.waiting(id)
+    try {
+      const session = await this.options.api.session(id)
+      if (this.isLive(id)) return
+      const turns = sessionTurns(session)
+      const branches = branchesOf(session.branches)
+      this.update(id, (c) => ({ ...c, phase: 'ready', title: session.title, turns, branches, viewed: undefined }))
+      const last = turns.at(-1)
+      const arrived = outgoing && (session.run?.id === outgoing.runId || turns.some((t) => t.runId === outgoing.runId || t.key === outgoing.runId))
+      if (session.run && last) this.join(id, last, session.run.id)
+      else if (last && pendingApprovals(last.answer).length > 0 && last.runId) void this.explainApprovals(id, last, last.runId)
+      if (arrived) outbox.forget(id)
+      else if (outgoing && !session.run) this.resubmit(id, outgoing)
+    } catch (error) {
+      if (error instanceof Problem && error.status === 404 && outgoing) return this.resubmit(id, outgoing)
+      if (error instanceof Problem && error.status === 401) return void this.options.api.auth.signInAgain().then(() => this.load(id))
+      const missing = error instanceof Problem && (error.status === 404 || error.status === 400)
+      this.update(id, (c) => ({ ...c, phase: missing ? 'missing' : 'failed' }))
+    }
+  }
+
+  /** Sends a message. `replaceAt`: it takes the place of the turn at that message, and of all that followed. */
+  send(id: string, text: string, attachments: Attachment[] = [], replaceAt?: number) {
+    if (this.isLive(id)) return
+    const runId = uuid()
+    const body: Record<string, unknown> = { message: text, session_id: id, run_id: runId, events: 'all' }
+    const files = attachments.flatMap((a): OutgoingAttachment[] => (a.data ? [{ name: a.name, media_type: a.mediaType, data: a.data }] : []))
+    if (files.length > 0) body.attachments = files
+    if (replaceAt !== undefined && this.options.keepsSessions) body.history_length = replaceAt
+    outbox.keep(id, { runId, body, at: Date.now() })
+    this.begin(id, runId, body, text, attachments, replaceAt)
+  }
+
+  private resubmit(id: string, { runId, body }: outbox.Outgoing) {
+    this.update(id, (c) => ({ ...c, phase: 'ready' }))
+    const files = (body.attachments ?? []) as OutgoingAttachment[]
+    const attachments = files.map((f) => ({ name: f.name, mediaType: f.media_type, data: f.data }))
+    this.begin(id, runId, body, String(body.message ?? ''), attachments, body.history_length as number | undefined)
+  }
+
+  private begin(id: string, runId: string, body: Record<string, unknown>, text: string, attachments: Attachment[], replaceAt?: number) {
+    const known = this.conversations.get(id)?.turns ?? []
+    const kept = known.filter((t) => !t.unsent && (replaceAt === undefined || t.at < replaceAt))
+    const replaced = known.filter((t) => !t.unsent && replaceAt !== undefined && t.at >= replaceAt)
+    const turn: Turn = {
+      key: runId,
+      runId,
+      at: replaceAt ?? Number.MAX_SAFE_INTEGER,
+      text,
+      attachments,
+      createdAt: new Date().toISOString(),
+      answer: emptyAnswer(),
+    }
+    this.update(id, (c) => ({
+      ...c,
+      turns: [...kept, turn],
+      branches: replaced.length > 0 && replaceAt !== undefined ? [...c.branches, { at: replaceAt, turns: replaced }] : c.branches,
+      viewed: undefined,
+    }))
+    this.options.onMention(id, text)
+    const undo = { turns: known.filter((t) => !t.unsent), branches: this.conversations.get(id)?.branches.slice(0, replaced.length > 0 ? -1 : undefined) ?? [] }
+    void this.follow(id, turn, runId, { path: '/chat', body }).catch((error: unknown) => this.refused(id, turn, error, replaceAt, undo))
+  }
+
+  /** The server did not take the message: nothing was stored, so what it would have replaced is still there. */
+  private refused(id: string, turn: Turn, error: unknown, replaceAt: number | undefined, undo: Pick<Conversation, 'turns' | 'branches'>) {
+    outbox.forget(id)
+    const problem = error instanceof Problem ? error : new Problem(0, 'internal', String(error))
+    if (problem.code === 'run_gone') return void this.load(id)
+    if (RESTORES_DRAFT.has(problem.code)) {
+      writeDraft(id, turn.text)
+      this.update(id, (c) => ({ ...c, ...undo }))
+      dispatchEvent(new CustomEvent('loquat:notice', { detail: problem.code }))
+      return void this.load(id)
+    }
+    const { code, message, retryAfter, status } = problem
+    const retryable = status === 0 || status === 429 || status >= 500
+    this.update(id, (c) => ({ ...c, branches: undo.branches }))
+    this.updateTurn(id, turn.key, (t) => ({
+      ...t,
+      unsent: { replaceAt },
+      answer: { ...t.answer, status: 'error', error: { message, code, retryable, retryAfter } },
+    }))
+  }
+
+  private join(id: string, turn: Turn, runId: string) {
+    this.follow(id, turn, runId).catch(async () => {
+      // The run's log is gone; what was stored is what there is.
+      try {
+        const session = await this.options.api.session(id)
+        this.update(id, (c) => ({ ...c, turns: sessionTurns({ ...session, run: undefined }), branches: branchesOf(session.branches) }))
+      } catch {
+        this.update(id, (c) => ({ ...c, phase: 'failed' }))
+      }
+    })
+  }
+
+  /** The reason and the end of waiting approvals are in the run's log, not in the stored messages. */
+  private async explainApprovals(id: string, turn: Turn, runId: string) {
+    const onFrame = (frame: Frame) => {
+      const event = decode(frame)
+      if (event?.type === 'approval') this.updateTurn(id, turn.key, (t) => ({ ...t, answer: { ...t.answer, ...keepStatus(t.answer, event) } }))
+    }
+    await followRun(this.options.api, { runId, signal: new AbortController().signal, onFrame, onLink: () => {} }).catch(() => {})
+  }
+
+  private async follow(id: string, turn: Turn, runId: string, submit?: { path: string; body: Record<string, unknown> }) {
+    const run: Run = {
+      id: runId, session: id, turnKey: turn.key, answer: turn.answer, control: new AbortController(),
+      trace: this.traces.begin(runId, submit === undefined), seen: false, stopping: false, dirty: false,
+    }
+    this.runs.set(id, run)
+    this.update(id, (c) => ({ ...c, live: { turnKey: turn.key, runId, link: 'connecting', retrying: false, stopping: false } }))
+    try {
+      await followRun(this.options.api, {
+        runId,
+        submit,
+        signal: run.control.signal,
+        onFrame: (frame) => this.take(run, frame),
+        onLink: (link) => {
+          run.trace.links.push({ at: performance.now(), link })
+          this.update(id, (c) => {
+            const retrying = link === 'waiting' || (link === 'connecting' && c.live?.retrying === true)
+            return c.live ? { ...c, live: { ...c.live, link, retrying } } : c
+          })
+        },
+      })
+    } catch (error) {
+      if (run.seen && error instanceof Problem) throw new Problem(error.status, 'run_gone', error.message)
+      throw error
+    } finally {
+      this.flush()
+      if (this.runs.get(id) === run) this.runs.delete(id)
+      this.update(id, (c) => ({ ...c, live: undefined }))
+      this.changed(id)
+    }
+  }
+
+  private changed(id: string) {
+    this.channel?.postMessage({ changed: id })
+    this.options.onListChange()
+  }
+
+  private take(run: Run, frame: Frame) {
+    record(run.trace, frame)
+    if (!run.seen) {
+      run.seen = true
+      outbox.forget(run.session)
+      this.changed(run.session)
+      if (run.stopping) void this.tellStop(run)
+    }
+    const event = decode(frame)
+    if (!event) return
+    if (event.type === 'metadata' && event.historyLength !== undefined && !event.continues) {
+      const at = event.historyLength
+      this.updateTurn(run.session, run.turnKey, (t) => ({ ...t, at }))
+    }
+    run.answer = reduce(run.answer, event)
+    run.dirty = true
+    if (event.type === 'done' || event.type === 'error') {
+      this.flush()
+      this.updateTurn(run.session, run.turnKey, (t) => ({ ...t, answeredAt: new Date().toISOString() }))
+      return
+    }
+    this.schedule()
+  }
+
+  /** At most once a frame, however fast the tokens come. Hidden tabs get no frames, so a timer stands in. */
+  private schedule() {
+    if (this.scheduled) return
+    this.scheduled = true
+    if (document.visibilityState === 'hidden') setTimeout(this.flush, 250)
+    else requestAnimationFrame(this.flush)
+  }
+
+  private flush = () => {
+    this.scheduled = false
+    for (const run of this.runs.values()) {
+      if (!run.dirty) continue
+      run.dirty = false
+      this.updateTurn(run.session, run.turnKey, (t) => ({ ...t, answer: run.answer }))
+    }
+  }
+
+  /** Stops the run of a conversation. Gives the text back when the message never left this page. */
+  stop(id: string): string | undefined {
+    const run = this.runs.get(id)
+    if (!run || run.stopping) return undefined
+    const live = this.conversations.get(id)?.live
+    if (!run.seen && (live?.link === 'waiting' || live?.link === 'signed_out')) {
+      run.control.abort()
+      outbox.forget(id)
+      const turn = this.conversations.get(id)?.turns.find((t) => t.key === run.turnKey)
+      this.update(id, (c) => ({ ...c, turns: c.turns.filter((t) => t.key !== run.turnKey) }))
+      return turn?.text
+    }
+    run.stopping = true
+    this.update(id, (c) => (c.live ? { ...c, live: { ...c.live, stopping: true } } : c))
+    void this.tellStop(run)
+    return undefined
+  }
+
+  private async tellStop(run: Run) {
+    for (let attempt = 0; this.runs.get(run.session) === run; attempt++) {
+      try {
+        await this.options.api.stop(run.id)
+        return
+      } catch (error) {
+        // The server may not know the run yet; the first frame asks again.
+        if (error instanceof Problem && error.status === 404 && !run.seen) return
+        await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 300 * 2 ** attempt)))
+      }
+    }
+  }
+
+  /** The same question again, in place of the turn. */
+  regenerate(id: string, turn: Turn) {
+    const replaceAt = turn.unsent ? turn.unsent.replaceAt : turn.at
+    this.send(id, turn.text, turn.attachments, replaceAt)
+  }
+
+  edit(id: string, turn: Turn, text: string) {
+    this.send(id, text, turn.attachments, turn.unsent ? turn.unsent.replaceAt : turn.at)
+  }
+
+  /** Notes a decision; when none is open any more the run goes on. */
+  approve(id: string, turn: Turn, toolId: string, approved: boolean) {
+    const decision = approved ? ('approved' as const) : ('denied' as const)
+    this.updateTurn(id, turn.key, (t) => ({
+      ...t,
+      answer: { ...t.answer, parts: t.answer.parts.map((p) => (p.type === 'tool' && p.id === toolId && p.approval ? { ...p, approval: { ...p.approval, decision } } : p)) },
+    }))
+    const now = this.conversations.get(id)?.turns.find((t) => t.key === turn.key)
+    if (!now?.runId || this.isLive(id)) return
+    const pending = pendingApprovals(now.answer)
+    if (pending.some((p) => p.approval?.decision === undefined)) return
+    const runId = uuid()
+    const body = {
+      approvals: pending.map((p) => ({ id: p.id, approved: p.approval?.decision === 'approved' })),
+      events: 'all',
+      run_id: runId,
+    }
+    const going: Answer = {
+      ...now.answer,
+      status: 'running',
+      outcome: undefined,
+      callStart: now.answer.parts.length,
+      parts: now.answer.parts.map((p) => (p.type === 'tool' && p.state === 'approval' ? { ...p, state: 'running' } : p)),
+    }
+    const next = { ...now, runId, answer: going }
+    const before = now
+    this.updateTurn(id, turn.key, () => next)
+    void this.follow(id, next, runId, { path: `/runs/${encodeURIComponent(now.runId)}/approvals`, body }).catch((error: unknown) => {
+      const { message, code, status } = error instanceof Problem ? error : new Problem(0, 'internal', String(error))
+      if (code === 'run_gone' || status === 404 || status === 409) return void this.load(id)
+      this.updateTurn(id, turn.key, () => ({ ...before, answer: { ...before.answer, status: 'error', error: { message, code, retryable: true } } }))
+    })
+  }
+
+  view(id: string, line: number | undefined) {
+    this.update(id, (c) => ({ ...c, viewed: line === c.branches.length ? undefined : line }))
+  }
+
+  async rate(id: string, turn: Turn, rating: 'up' | 'down') {
+    if (!turn.runId) return
+    this.updateTurn(id, turn.key, (t) => ({ ...t, feedback: rating }))
+    try {
+      await this.options.api.feedback(turn.runId, rating)
+    } catch {
+      this.updateTurn(id, turn.key, (t) => ({ ...t, feedback: turn.feedback }))
+    }
+  }
+
+  /** The conversation is deleted: what runs in it is of no more interest here. */
+  drop(id: string) {
+    this.runs.get(id)?.control.abort()
+    this.conversations.delete(id)
+    outbox.forget(id)
+    writeDraft(id, '')
+    this.notify()
+  }
+}
+
+const keepStatus = (answer: Answer, event: ChatEvent): Pick<Answer, 'parts'> => {
+  if (event.type !== 'approval') return { parts: answer.parts }
+  return { parts: answer.parts.map((p) => (p.type === 'tool' && p.id === event.id && p.state === 'approval' ? { ...p, approval: { ...p.approval, reason: event.reason, expiresAt: event.expiresAt } } : p)) }
+}
