@@ -1,0 +1,169 @@
+//! The conformance suites on SQLite, and what only a file can do wrong.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::sessions::conformance;
+
+/// A store in a folder of its own, which lives as long as the store.
+struct Own {
+    store: SqliteBlobs,
+    _folder: TempDir,
+}
+
+#[async_trait]
+impl BlobStore for Own {
+    async fn get(&self, key: &str) -> Result<Option<Blob>, BlobError> {
+        self.store.get(key).await
+    }
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        condition: Condition,
+        durability: Durability,
+    ) -> Result<Version, BlobError> {
+        self.store.put(key, bytes, condition, durability).await
+    }
+    async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        self.store.delete(key).await
+    }
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, BlobError> {
+        self.store.list(prefix, after, limit).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms() {
+    conformance::blob_store(&|| async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteBlobs::open(&folder.path().join("loquat.db")).unwrap();
+        Arc::new(Own { store, _folder: folder }) as Arc<dyn BlobStore>
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lists_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteBlobs::open(&folder.path().join("loquat.db")).unwrap();
+    conformance::session_index(&store, conformance::Searches::Text).await;
+}
+
+/// Every other write goes through a second process's eyes: the same file, opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shares_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loquat.db");
+    let stores: Vec<_> = (0..4)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || SqliteBlobs::open(&path).unwrap())
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|thread| Arc::new(thread.join().unwrap()))
+        .collect();
+    let writers: Vec<_> = stores
+        .iter()
+        .cloned()
+        .map(|store| {
+            tokio::spawn(
+                async move { store.put("k", Bytes::new(), Condition::Create, Durability::Full).await },
+            )
+        })
+        .collect();
+    let mut winners = 0;
+    for writer in writers {
+        match writer.await.unwrap() {
+            Ok(_) => winners += 1,
+            Err(error) => assert!(matches!(error, BlobError::Conflict), "{error:?}"),
+        }
+    }
+    assert_eq!(winners, 1);
+    stores[0].put("x", Bytes::from_static(b"seen"), Condition::Any, Durability::Process).await.unwrap();
+    assert_eq!(stores[3].get("x").await.unwrap().unwrap().bytes, "seen");
+}
+
+#[tokio::test]
+async fn keeps_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deep/er/loquat.db");
+    let store = SqliteBlobs::open(&path).unwrap();
+    let version =
+        store.put("k", Bytes::from_static(b"v"), Condition::Create, Durability::Full).await.unwrap();
+    drop(store);
+    let store = SqliteBlobs::open(&path).unwrap();
+    let blob = store.get("k").await.unwrap().unwrap();
+    assert_eq!((blob.bytes, blob.version), (Bytes::from_static(b"v"), version));
+}
+
+#[cfg(unix)]
+#[test]
+fn is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loquat.db");
+    let _store = SqliteBlobs::open(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[track_caller]
+fn refuses(path: &Path, expected: &str) {
+    let error = SqliteBlobs::open(path).err().map(|error| error.to_string());
+    assert_eq!(error, Some(expected.replace("{}", &path.display().to_string())));
+}
+
+#[test]
+fn says_what_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    std::fs::write(&text, "This is not a database, however long one looks at it. ".repeat(40)).unwrap();
+    refuses(&text, "{} is not a SQLite database");
+    assert!(std::fs::read_to_string(&text).unwrap().starts_with("This is not"), "it must stay as it is");
+
+    let foreign = folder.path().join("foreign");
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE bookmarks (url TEXT)").unwrap();
+    refuses(&foreign, "{} is a database of another program");
+
+    let newer = folder.path().join("newer");
+    drop(SqliteBlobs::open(&newer).unwrap());
+    Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    refuses(
+        &newer,
+        "{} was written by a newer version of Loquat (schema 99, this one knows 1): update Loquat",
+    );
+
+    let folder_itself = folder.path().to_owned();
+    assert!(matches!(SqliteBlobs::open(&folder_itself), Err(SqliteError::Open { .. })));
+}
+
+/// A job that fails in the middle of a batch undoes itself only.
+#[tokio::test]
+async fn fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteBlobs::open(&folder.path().join("loquat.db")).unwrap());
+    let jobs = (0..20).map(|n| {
+        let store = Arc::clone(&store);
+        async move {
+            store
+                .writer
+                .write(Durability::Full, move |connection| {
+                    put(connection, &format!("k{n}"), b"v", &Condition::Create)?;
+                    if n % 2 == 1 {
+                        connection.execute_batch("INSERT INTO nowhere VALUES (1)")
+                    } else {
+                        Ok(())
+                    }
+                })
+                .await
+        }
+    });
+    let results = futures_util::future::join_all(jobs).await;
+    for (n, result) in results.iter().enumerate() {
+        assert_eq!(result.is_err(), n % 2 == 1, "{n}: {result:?}");
+        assert_eq!(store.get(&format!("k{n}")).await.unwrap().is_some(), n % 2 == 0, "{n}");
+    }
+}
