@@ -3,6 +3,7 @@ import { DownloadIcon, EllipsisIcon, FileJsonIcon, PencilIcon, SearchIcon, Squar
 import { useState, type KeyboardEvent } from 'react'
 import type { SessionSummary } from '../api/types'
 import { useT } from '../i18n'
+import type { Key } from '../i18n/strings'
 import { dayGroup } from '../lib/format'
 import { useServices, useSessions } from './context'
 import { Logo } from './Logo'
@@ -78,7 +79,11 @@ function Items({ current, onOpen }: { current: string | undefined; onOpen(id: st
       </div>
     )
   if (items.length === 0) return <p role="status" className="px-3 pt-3 text-sm text-dim">{t(query ? 'nothingFound' : 'noConversations')}</p>
-  const groups = Map.groupBy(items, (s) => dayGroup(s.updated_at))
+  const groups = new Map<Key, SessionSummary[]>()
+  for (const s of items) {
+    const day = dayGroup(s.updated_at)
+    groups.set(day, [...(groups.get(day) ?? []), s])
+  }
   return (
     <>
       {[...groups].map(([group, list]) => (
