@@ -1,3 +1,78 @@
-//! Entry point.
+//! What a developer of Loquat runs: `cargo xtask COMMAND`. One file a command; this one is the table of contents.
 
-fn main() {}
+// The output of these commands is their purpose.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod dist;
+mod docs;
+mod files;
+mod fuzz;
+mod node;
+mod package;
+mod program;
+mod python;
+mod run;
+mod shots;
+mod stamp;
+mod test;
+mod tidy;
+mod web;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The developer's commands of Loquat.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch the model, build the page and the program (release), and serve on http://127.0.0.1:8080.
+    Run(run::Arguments),
+    /// Set up and run every test.
+    Test(test::Arguments),
+    /// Measure Loquat beside the Python peer and the limit; writes bench/RESULTS.md.
+    Bench(bench::Arguments),
+    /// Build the web page (web/dist), if its sources changed.
+    Web,
+    /// Build the Lambda package.
+    Package(package::Arguments),
+    /// Check the rules of this repository.
+    Tidy,
+    /// Take the screenshots of the page.
+    Shots,
+    /// Run the randomised tests with many more cases than `test` does.
+    Fuzz(fuzz::Arguments),
+    /// Build the API documentation, check the links of the guide, and build it where mdbook is installed.
+    Docs,
+    /// Make the release archives with checksums.
+    Dist(dist::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Web => web::build(),
+        Command::Package(arguments) => package::run(&arguments),
+        Command::Tidy => tidy::run(),
+        Command::Shots => shots::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Docs => docs::run(),
+        Command::Dist(arguments) => dist::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Checks that relative links between Markdown documents, and the headings they name, exist.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::program::root;
+
+/// Adds a line for each broken link of a document (a path relative to the root).
+pub(super) fn check(path: &Path, broken: &mut Vec<String>) -> Result<()> {
+    let text = read(&root().join(path))?;
+    for link in links(&text) {
+        if link.contains("://") || link.starts_with("mailto:") {
+            continue;
+        }
+        let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let target = if file.is_empty() { path.to_path_buf() } else { folder.join(file) };
+        let whole = root().join(&target);
+        if !whole.exists() {
+            broken.push(format!("{}: {link}: there is no such file", path.display()));
+        } else if !heading.is_empty()
+            && whole.is_file()
+            && !headings(&read(&whole)?).any(|name| name == heading)
+        {
+            broken.push(format!("{}: {link}: there is no such heading", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The targets of inline links and images outside code.
+fn links(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for line in prose(text) {
+        // Every second piece between backticks is code.
+        for piece in line.split('`').step_by(2) {
+            found.extend(piece.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next()));
+        }
+        // A link whose text is code is cut by the split above.
+        if line.contains('`') {
+            found.extend(line.split("`](").skip(1).filter_map(|rest| rest.split([')', ' ']).next()));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The names that GitHub and mdBook give to headings.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    prose(text).filter(|line| line.starts_with('#')).map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    })
+}
+
+/// Lines outside code blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !in_code && !fence
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_headings_are_read() {
+        let text = "# The `first` one, 2 of 3\n[a](x.md#y) `[no](code)` [`b`](z.md)\n```\n[no](block)\n```\n![c](p.png)";
+        assert_eq!(links(text), ["p.png", "x.md#y", "z.md"]);
+        assert_eq!(headings(text).collect::<Vec<_>>(), ["the-first-one-2-of-3"]);
+    }
+
+    #[test]
+    fn a_broken_link_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("there.md"), "# Here\n").unwrap();
+        let page = folder.path().join("page.md");
+        std::fs::write(&page, "[a](there.md#here) [b](there.md#gone) [c](gone.md) [d](#e) [f](https://x.y)")
+            .unwrap();
+        let mut broken = Vec::new();
+        check(&page, &mut broken).unwrap();
+        let broken: Vec<_> =
+            broken.iter().filter_map(|line| line.split_once(".md: ")).map(|(_, what)| what).collect();
+        assert_eq!(
+            broken,
+            [
+                "#e: there is no such heading",
+                "gone.md: there is no such file",
+                "there.md#gone: there is no such heading"
+            ]
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! `cargo xtask package`: the Lambda package, through the command that users run.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::program::{built, program, run as run_program, step};
+use crate::web;
+
+/// What `package` accepts.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to `loquat package`, for example `--out agent.zip`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    package: Vec<OsString>,
+}
+
+/// Builds the page and the program, and packs.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    web::build()?;
+    step("the program (release)");
+    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat"]))?;
+    run_program(program(&built("release", "loquat")?.to_string_lossy(), ["package"]).args(&arguments.package))
+}

@@ -1,0 +1,25 @@
+//! `cargo xtask run`: from a clean clone to a running agent.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::program::{become_program, built, program, run as run_program, step};
+use crate::web;
+
+/// What `run` accepts.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to `loquat serve`, for example `--port 9000`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    serve: Vec<OsString>,
+}
+
+/// Fetches the model, builds the page and the program, and becomes the program.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    web::build()?;
+    step("the program (release)");
+    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat"]))?;
+    println!();
+    become_program(program(&built("release", "loquat")?.to_string_lossy(), ["serve"]).args(&arguments.serve))
+}
