@@ -3,6 +3,15 @@
 //! An [`Authenticator`] turns a request into a [`Principal`]; handlers name `Principal` in their arguments, so a route
 //! that serves a user's data does not compile without one, and every storage key is built from it.
 
+mod api_key;
+mod bearer;
+mod config;
+mod jwt;
+
+pub use api_key::{KeyFile, KeyFileError, NamedKey};
+pub use config::{ApiToken, AuthConfig, AuthConfigError, AuthType};
+pub use jwt::Host;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
