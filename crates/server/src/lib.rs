@@ -1,6 +1,7 @@
 //! Everything of Loquat that has a socket: HTTP, sessions, runs, dialects, models, tools.
 
 pub mod auth;
+pub mod aws;
 pub mod limits;
 pub mod models;
 pub mod secret;

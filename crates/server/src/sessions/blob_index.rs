@@ -4,7 +4,6 @@
 //! are the truth.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -77,7 +76,7 @@ impl BlobIndex {
                     if unavailable && attempt >= 2 {
                         break;
                     }
-                    tokio::time::sleep(pause(attempt)).await;
+                    tokio::time::sleep(super::jitter(4 * (attempt.min(7) + 1))).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -138,12 +137,6 @@ impl BlobIndex {
 /// Where an owner's list is. The list where nobody signs in stands beside the folder, so that no owner can have its name.
 fn key(owner: &str) -> String {
     if owner.is_empty() { "index.json".to_owned() } else { format!("index/{owner}.json") }
-}
-
-/// The pause before a try: a few milliseconds, other for every writer, so that they do not meet again.
-fn pause(attempt: u32) -> Duration {
-    let jitter = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    Duration::from_millis(jitter * u64::from(attempt.min(7) + 1) / 64)
 }
 
 /// A session as far as a list cares. What the reference wrote has the first three fields only.
