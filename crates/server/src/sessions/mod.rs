@@ -12,5 +12,5 @@ pub mod sqlite;
 /// Up to `millis` milliseconds, other for every caller, so that those who met do not meet again.
 pub(crate) fn jitter(millis: u32) -> std::time::Duration {
     let random = u64::from(uuid::Uuid::new_v4().as_u64_pair().1 as u32);
-    std::time::Duration::from_millis(random * u64::from(millis) >> 32)
+    std::time::Duration::from_millis((random * u64::from(millis)) >> 32)
 }

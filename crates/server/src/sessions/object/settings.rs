@@ -285,26 +285,26 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(url: &str, expected: Result<(Kind, &str, &str), ObjectUrlError>) {
+    fn check(url: &str, expected: &Result<(Kind, &str, &str), ObjectUrlError>) {
         let settings = ObjectSettings::parse(url);
         let seen = settings.as_ref().map(|s| (s.kind, s.bucket.as_str(), s.prefix.as_str()));
-        assert_eq!(seen.map_err(Clone::clone), expected, "{url}");
+        assert_eq!(&seen.map_err(Clone::clone), expected, "{url}");
     }
 
     #[test]
     fn reads_urls() {
-        check("s3://my.bucket-1", Ok((Kind::S3, "my.bucket-1", "")));
-        check("s3://b/", Ok((Kind::S3, "b", "")));
-        check("s3://b/a/c/", Ok((Kind::S3, "b", "a/c/")));
-        check("gs://b/p", Ok((Kind::Google, "b", "p/")));
-        check("az://c/p", Ok((Kind::Azure, "c", "p/")));
-        check("https://b/p", Err(ObjectUrlError::Scheme));
-        check("bucket", Err(ObjectUrlError::Scheme));
-        check("s3://", Err(ObjectUrlError::Bucket("s3".to_owned())));
-        check("s3:///p", Err(ObjectUrlError::Bucket("s3".to_owned())));
-        check("s3://b/a//c", Err(ObjectUrlError::Prefix));
-        check("s3://b/a?x=1", Err(ObjectUrlError::Prefix));
-        check("s3://b/ü", Err(ObjectUrlError::Prefix));
+        check("s3://my.bucket-1", &Ok((Kind::S3, "my.bucket-1", "")));
+        check("s3://b/", &Ok((Kind::S3, "b", "")));
+        check("s3://b/a/c/", &Ok((Kind::S3, "b", "a/c/")));
+        check("gs://b/p", &Ok((Kind::Google, "b", "p/")));
+        check("az://c/p", &Ok((Kind::Azure, "c", "p/")));
+        check("https://b/p", &Err(ObjectUrlError::Scheme));
+        check("bucket", &Err(ObjectUrlError::Scheme));
+        check("s3://", &Err(ObjectUrlError::Bucket("s3".to_owned())));
+        check("s3:///p", &Err(ObjectUrlError::Bucket("s3".to_owned())));
+        check("s3://b/a//c", &Err(ObjectUrlError::Prefix));
+        check("s3://b/a?x=1", &Err(ObjectUrlError::Prefix));
+        check("s3://b/ü", &Err(ObjectUrlError::Prefix));
     }
 
     #[track_caller]
