@@ -8,6 +8,7 @@ mod dist;
 mod docs;
 mod files;
 mod fuzz;
+mod model;
 mod node;
 mod package;
 mod program;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Build the web page (web/dist), if its sources changed.
     Web,
+    /// Fetch the embedded model's weights into the cache folder, unless they are there.
+    Model,
     /// Build the Lambda package.
     Package(package::Arguments),
     /// Check the rules of this repository.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Web => web::build(),
+        Command::Model => model::fetch(),
         Command::Package(arguments) => package::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Shots => shots::run(),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::program::{become_program, built, program, run as run_program, step};
-use crate::web;
+use crate::{model, web};
 
 /// What `run` accepts.
 #[derive(clap::Args)]
@@ -17,6 +17,7 @@ pub(crate) struct Arguments {
 
 /// Fetches the model, builds the page and the program, and becomes the program.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    model::fetch_if_used()?;
     web::build()?;
     step("the program (release)");
     run_program(&mut program("cargo", ["build", "--release", "--package", "loquat"]))?;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::program::{built, program, root, run as run_program, step};
-use crate::{docs, node, python, tidy, web};
+use crate::{docs, model, node, python, tidy, web};
 
 /// Folders with Python tests, where they exist.
 const PYTHON_TESTS: &[&str] = &["tests/python", "bench/tests/python"];
@@ -55,6 +55,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if wanted(Part::Rust) || wanted(Part::Browser) || wanted(Part::Python) {
         // Before Cargo, so that the page is part of the binary under test.
         web::build()?;
+        // A test of the embedded model fails without it.
+        model::fetch()?;
         node::install("tests")?;
         python = python::environment()?;
         step("the workspace with its tests");

@@ -8,6 +8,8 @@ mod build;
 mod config;
 mod failure;
 mod http;
+#[cfg(feature = "local-model")]
+pub mod local;
 mod openai;
 mod params;
 mod sse;
