@@ -1,9 +1,11 @@
 // A stand-in for the server in development and for pictures: the HTTP contract, held in memory, with answers chosen by
-// words in the message. Nothing of it is shipped. PORT (8080), DELAY_MS (14) between pieces, DEMO=1, NOT_INSTALLED=1.
+// words in the message, or by the model at OPENAI_BASE_URL. Nothing of it is shipped.
+// PORT (8080), DELAY_MS (14) between pieces, DEMO=1, NOT_INSTALLED=1, AGENT_NAME.
 import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import http from 'node:http'
 import { extname, join, normalize, resolve } from 'node:path'
+import { askModel } from './mock-model.mjs'
 import { ANSWER, seedSessions } from './mock-texts.mjs'
 
 const PORT = Number(process.env.PORT ?? 8080)
@@ -13,7 +15,7 @@ const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; font-src '
 const config = {
   version: '0.0.0-mock',
   agent: {
-    name: 'Loquat',
+    name: process.env.AGENT_NAME ?? 'Loquat',
     greeting: 'What would you like to know?',
     suggestions: ['Check the latency of the agent', 'Explain how server-sent events work', 'Restart the worker service', 'Derive the quadratic formula'],
   },
@@ -32,7 +34,7 @@ const config = {
   sessions: true,
 }
 
-const sessions = seedSessions()
+const sessions = process.env.OPENAI_BASE_URL ? new Map() : seedSessions()
 const runs = new Map()
 const now = () => new Date().toISOString()
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms))
@@ -106,7 +108,7 @@ class Run {
     this.content.push({ toolResult: { toolUseId: id, status: isError ? 'error' : 'success', content: [typeof output === 'string' ? { text: output } : { json: output }] } })
   }
   finish(outcome) {
-    const usage = { input_tokens: 1204, output_tokens: 342 }
+    const usage = process.env.OPENAI_BASE_URL ? { input_tokens: 120, output_tokens: 34 } : { input_tokens: 1204, output_tokens: 342 }
     const metadata = { created_at: now(), run_id: this.id, model: config.model.id, outcome, usage }
     let role
     for (const part of this.content) {
@@ -117,7 +119,7 @@ class Run {
     }
     this.session.run = undefined
     this.session.updated_at = now()
-    if (outcome !== 'cancelled') this.emit('usage', { step: 1, model: config.model.id, ...usage, stop_reason: 'end_turn' })
+    if (outcome !== 'cancelled' && !process.env.OPENAI_BASE_URL) this.emit('usage', { step: 1, model: config.model.id, ...usage, stop_reason: 'end_turn' })
     this.emit('done', { outcome, message_count: this.session.messages.length, usage })
   }
 }
@@ -127,6 +129,10 @@ async function answer(run, message) {
   const { session } = run
   run.emit('metadata', { session_id: session.session_id, run_id: run.id, model: config.model.id, history_length: session.messages.length - 1 })
   try {
+    if (process.env.OPENAI_BASE_URL) {
+      await askModel(run)
+      return run.finish('complete')
+    }
     if (q.includes('fail')) {
       await run.write('Let me try that. ')
       session.messages.at(-1).metadata.error = 'The model is overloaded.'
@@ -148,8 +154,11 @@ async function answer(run, message) {
     const text = q.includes('huge') ? ANSWER.huge : q.includes('formula') ? ANSWER.formula : q.includes('arabic') ? ANSWER.arabic : q.startsWith('hi') ? 'Hello! How can I help you today?' : ANSWER.report
     await run.write(text)
     run.finish('complete')
-  } catch {
-    run.finish('cancelled')
+  } catch (error) {
+    if (run.stopped) return run.finish('cancelled')
+    session.messages.at(-1).metadata.error = error.message
+    session.run = undefined
+    run.emit('error', { error: error.message, code: 'model_error', retryable: true })
   }
 }
 
@@ -202,6 +211,7 @@ async function api(req, res, path, query) {
     if (last === 'approvals') return approvals(req, res, run)
     if (last === 'feedback') return json(res, 204)
     run.stopped = true
+    run.abort?.abort()
     while (!run.ended) await sleep(5)
     return json(res, 200, { run_id: id, outcome: 'cancelled', already_finished: false })
   }

@@ -122,6 +122,8 @@ export class ChatStore {
       if (error instanceof Problem && error.status === 404 && outgoing) return this.resubmit(id, outgoing)
       if (error instanceof Problem && error.status === 401) return void this.options.api.auth.signInAgain().then(() => this.load(id))
       const missing = error instanceof Problem && (error.status === 404 || error.status === 400)
+      // What is on the page stays there: the reader has seen it, and may want to ask again.
+      if (this.get(id)?.turns.length) return this.update(id, (c) => ({ ...c, phase: 'ready', turns: c.turns.map(abandoned) }))
       this.update(id, (c) => ({ ...c, phase: missing ? 'missing' : 'failed' }))
     }
   }
@@ -294,8 +296,10 @@ export class ChatStore {
     const run = this.runs.get(id)
     if (!run || run.stopping) return undefined
     const live = this.conversations.get(id)?.live
-    if (!run.seen && (live?.link === 'waiting' || live?.link === 'signed_out')) {
+    if (!run.seen && (live?.retrying || live?.link === 'signed_out')) {
       run.control.abort()
+      // Should a request have got through all the same, its run is of no use any more.
+      this.options.api.stop(run.id).catch(() => {})
       outbox.forget(id)
       const turn = this.conversations.get(id)?.turns.find((t) => t.key === run.turnKey)
       this.update(id, (c) => ({ ...c, turns: c.turns.filter((t) => t.key !== run.turnKey) }))
@@ -386,6 +390,12 @@ export class ChatStore {
     writeDraft(id, '')
     this.notify()
   }
+}
+
+/** A turn whose run is nowhere any more: what was shown, and that it is not all. */
+const abandoned = (turn: Turn): Turn => {
+  if (turn.answer.status !== 'running') return turn
+  return { ...turn, unsent: turn.unsent ?? {}, answer: reduce(turn.answer, { type: 'error', error: '', code: 'run_gone', retryable: true }) }
 }
 
 const keepStatus = (answer: Answer, event: ChatEvent): Pick<Answer, 'parts'> => {

@@ -162,10 +162,11 @@ export function Composer({ session, live, onSend, onStop }: Props) {
             </>
           )}
           <span className="flex-1" />
+          {/* Keys: one button that turned from "stop" into "submit" during its own click would send what it stopped. */}
           {live ? (
-            <IconButton label={live.stopping ? t('stopping') : t('stop')} tone="ink" round disabled={live.stopping} className="[&_svg]:size-3 [&_svg]:fill-current" onClick={stop}><SquareIcon /></IconButton>
+            <IconButton key="stop" label={live.stopping ? t('stopping') : t('stop')} tone="ink" round disabled={live.stopping} className="[&_svg]:size-3 [&_svg]:fill-current" onClick={stop}><SquareIcon /></IconButton>
           ) : (
-            <IconButton label={t('sendMessage')} tone="accent" round type="submit" disabled={!ready}><ArrowUpIcon /></IconButton>
+            <IconButton key="send" label={t('sendMessage')} tone="accent" round type="submit" disabled={!ready}><ArrowUpIcon /></IconButton>
           )}
         </div>
       </div>

@@ -130,6 +130,7 @@ const OUTCOMES: Record<string, Key> = {
 
 const errorText = ({ code, message, retryAfter }: NonNullable<Answer['error']>, t: Translate): string => {
   if (code === 'no_answer') return t('errorNoAnswer')
+  if (code === 'run_gone') return t('errorGone')
   if (code === 'message_too_long' || code === 'body_too_large') return t('errorTooLong')
   if (code === 'rate_limited') return t('errorRate', { seconds: retryAfter ?? 1 })
   if (code === 'model_not_installed') return t('errorNotInstalled')

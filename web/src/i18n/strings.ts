@@ -93,6 +93,7 @@ const table = {
   // Errors
   errorUnknown: ['Something went wrong.', 'Etwas ist schiefgegangen.', 'Algo salió mal.', 'Une erreur est survenue.', '問題が発生しました。', '出了点问题。'],
   errorNoAnswer: ['This message has no answer.', 'Diese Nachricht hat keine Antwort.', 'Este mensaje no tiene respuesta.', 'Ce message n’a pas de réponse.', 'このメッセージには回答がありません。', '此消息没有回答。'],
+  errorGone: ['The rest of this answer is lost.', 'Der Rest dieser Antwort ist verloren.', 'El resto de esta respuesta se perdió.', 'La suite de cette réponse est perdue.', 'この回答の続きは失われました。', '此回答的其余部分已丢失。'],
   errorBusy: ['An answer is already being written in this conversation. Your message is kept below.', 'In diesem Gespräch wird bereits geantwortet. Ihre Nachricht steht unten bereit.', 'Ya se está respondiendo en esta conversación. Tu mensaje se conserva abajo.', 'Une réponse est déjà en cours ici. Votre message est conservé ci-dessous.', 'この会話では回答が進行中です。メッセージは下に残してあります。', '此对话正在回答中。您的消息已保留在下方。'],
   errorTooLong: ['The message is too long for this server.', 'Die Nachricht ist zu lang für diesen Server.', 'El mensaje es demasiado largo para este servidor.', 'Le message est trop long pour ce serveur.', 'メッセージが長すぎます。', '消息过长。'],
   errorRate: ['Too many messages at once. Try again in {seconds} s.', 'Zu viele Nachrichten. Erneut in {seconds} s.', 'Demasiados mensajes. Reintenta en {seconds} s.', 'Trop de messages. Réessayez dans {seconds} s.', 'メッセージが多すぎます。{seconds} 秒後に再試行してください。', '消息过多，请在 {seconds} 秒后重试。'],

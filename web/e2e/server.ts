@@ -1,0 +1,84 @@
+/** The real program, started in a folder of its own on a free port, with the test's model behind it. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+const freePort = (): Promise<number> =>
+  new Promise((done) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => done(port))
+    })
+  })
+
+const binary = (): string => {
+  const targets = [process.env.CARGO_TARGET_DIR, resolve(import.meta.dirname, '../../target')].filter((t) => t !== undefined)
+  const found = [process.env.LOQUAT_BIN, ...targets.map((t) => join(t, 'debug/loquat'))].find((path) => path && existsSync(path))
+  if (!found) throw new Error('The program is not built: run `npm run build` here, then `cargo build`, or set LOQUAT_BIN.')
+  return found
+}
+
+export class Server {
+  private child: ChildProcess | undefined
+  private log = ''
+
+  private constructor(
+    readonly port: number,
+    private readonly home: string,
+    private readonly env: Record<string, string>,
+  ) {}
+
+  static async start(modelUrl: string, toml: string, env: Record<string, string> = {}): Promise<Server> {
+    const home = mkdtempSync(join(tmpdir(), 'loquat-e2e-'))
+    writeFileSync(join(home, 'loquat.toml'), toml)
+    const server = new Server(await freePort(), home, {
+      MODEL_ID: 'openai/test',
+      OPENAI_BASE_URL: modelUrl,
+      OPENAI_API_KEY: 'x',
+      LOQUAT_DATA_DIR: join(home, 'data'),
+      ...env,
+    })
+    await server.launch()
+    return server
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  /** Starts it, or starts it again on the same port and data after `kill`. */
+  async launch() {
+    const { PATH = '', HOME = '' } = process.env
+    const program = binary()
+    // The stand-in of test/ is a script.
+    const [command, ...args] = program.endsWith('.mjs') ? [process.execPath, program] : [program, 'serve']
+    const child = spawn(command as string, args, { cwd: this.home, env: { PATH, HOME, PORT: String(this.port), AGENT_NAME: 'Ada', ...this.env } })
+    this.child = child
+    const keep = (data: Buffer) => void (this.log += data.toString())
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    const deadline = Date.now() + 20_000
+    for (;;) {
+      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The server did not start:\n${this.log}`)
+      const healthy = await fetch(`${this.url}/health`).then((r) => r.ok, () => false)
+      if (healthy) return
+      await new Promise((wait) => setTimeout(wait, 25))
+    }
+  }
+
+  /** Ends it at once, as a power cut would. */
+  async kill() {
+    const child = this.child
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.on('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  async stop() {
+    await this.kill()
+    rmSync(this.home, { recursive: true, force: true })
+  }
+}
