@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use loquat_agent::model::Model;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::anthropic::Anthropic;
+use super::bedrock::Bedrock;
 use super::config::{ModelConfig, Provider};
 use super::http::Http;
 use super::openai::OpenAi;
 use super::params::{self, ParamError};
+use super::resilience::{Candidate, Resilient};
+use crate::aws::{self, AwsLoader};
 
 /// Makes the model that runs inside this process.
 pub type LocalFactory = dyn Fn(&ModelConfig) -> Result<Arc<dyn Model>, BuildError> + Send + Sync;
@@ -17,6 +22,8 @@ pub type LocalFactory = dyn Fn(&ModelConfig) -> Result<Arc<dyn Model>, BuildErro
 pub struct BuildContext {
     /// Connections.
     pub http: Arc<Http>,
+    /// The AWS configuration of the process; one of its own is made if it is not given.
+    pub aws: Option<AwsLoader>,
     /// How to make a `local/…` model; `None` in a build without it.
     pub local: Option<Arc<LocalFactory>>,
 }
@@ -94,7 +101,14 @@ pub enum BuildError {
 
 /// Makes the model of `configs`: the first, and the others as its fallbacks. Opens no connection.
 pub fn build(configs: &[ModelConfig], cx: &BuildContext) -> Result<Arc<dyn Model>, BuildError> {
-    configs.first().map(|config| one(config, cx)).unwrap_or(Err(BuildError::None))
+    if configs.is_empty() {
+        return Err(BuildError::None);
+    }
+    let candidates = configs
+        .iter()
+        .map(|config| Ok(Candidate { model: one(config, cx)?, retry: config.retry }))
+        .collect::<Result<Vec<_>, BuildError>>()?;
+    Ok(Arc::new(Resilient::new(candidates)))
 }
 
 /// Makes one model, without retries and fallbacks.
@@ -112,6 +126,21 @@ pub(super) fn one(config: &ModelConfig, cx: &BuildContext) -> Result<Arc<dyn Mod
             Some(make) => make(config),
             None => Err(BuildError::NoLocal { id: id() }),
         },
-        Provider::Anthropic | Provider::Bedrock => Err(BuildError::NoLocal { id: id() }),
+        Provider::Anthropic => Ok(Arc::new(Anthropic::new(config, model, http)?)),
+        Provider::Bedrock => {
+            Ok(Arc::new(Bedrock::new(config, model, cx.aws.clone().unwrap_or_else(|| aws::loader(None)))?))
+        }
     }
+}
+
+/// The configured headers.
+pub(super) fn headers(config: &ModelConfig) -> Result<HeaderMap, BuildError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &config.headers {
+        let wrong = || BuildError::Header { id: config.id.clone(), name: name.clone() };
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
+    }
+    Ok(headers)
 }

@@ -18,7 +18,7 @@ use crate::tls;
 /// The most of an error's body that is read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 /// How long the rest of a finished body may take, for the sake of using the connection again.
-const DRAIN: Duration = Duration::from_secs(2);
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 /// The clients all providers share, so that connections are used again. Made at first use: loading the machine's
 /// certificates costs milliseconds that a start without a call need not spend.

@@ -74,6 +74,9 @@ pub fn check(provider: Provider, model: &str, params: &Params) -> Result<(), Par
         match provider {
             Provider::Local => return unsupported("reasoning_effort", ""),
             _ if !known => return range("reasoning_effort", "low, medium or high"),
+            Provider::Anthropic if matches!(effort, "none" | "minimal") => {
+                return range("reasoning_effort", "low, medium, high, xhigh or max");
+            }
             Provider::Bedrock if super::bedrock::reasoning::effort(model, effort).is_none() => {
                 return unsupported(
                     "reasoning_effort",
@@ -111,6 +114,13 @@ pub fn check(provider: Provider, model: &str, params: &Params) -> Result<(), Par
         }
     }
     Ok(())
+}
+
+/// Whether a Claude model decides by itself how much to think when it is told an effort. The first ones with an effort,
+/// and all before them, want a budget instead.
+pub(super) fn is_adaptive(model: &str) -> bool {
+    let early = ["claude-2", "claude-3", "claude-v2", "claude-instant", "-4-0", "-4-1", "-4-5", "-4-2025"];
+    !early.iter().any(|early| model.contains(early))
 }
 
 /// Merges configured fields into a request's body: objects field by field, `null` removes, everything else replaces.

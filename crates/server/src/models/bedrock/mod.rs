@@ -1,3 +1,246 @@
-//! Amazon Bedrock.
+//! Amazon Bedrock, by the AWS SDK's ConverseStream.
 
+mod cache;
+mod decode;
+mod document;
+mod error;
 pub(super) mod reasoning;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::{StalledStreamProtectionConfig, Token};
+use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
+use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
+use aws_sdk_bedrockruntime::types::{ConverseStreamOutput, ServiceTierType};
+use aws_smithy_http_client::tls::{Provider as TlsProvider, rustls_provider::CryptoMode};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Params};
+use serde_json::{Map, Value};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::build::BuildError;
+use super::config::{BedrockOptions, ModelConfig, PromptCache, Provider, Timeouts};
+use super::{http, params};
+use crate::aws::AwsLoader;
+use crate::secret::Secret;
+
+const PROVIDER: &str = "Amazon Bedrock";
+
+/// A model on Bedrock.
+pub(super) struct Bedrock {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: String,
+    /// An id, the id of an inference profile, or an ARN.
+    model: String,
+    endpoint: Option<String>,
+    key: Option<Secret>,
+    params: Params,
+    extra: Map<String, Value>,
+    cache: PromptCache,
+    options: BedrockOptions,
+    timeouts: Timeouts,
+    aws: AwsLoader,
+    /// Made at the first call: the SDK's search for region and credentials reads files and asks the network.
+    client: OnceCell<Client>,
+}
+
+impl Bedrock {
+    /// `aws` is the configuration shared with the rest of the process; a profile of the model's own replaces it.
+    pub(super) fn new(config: &ModelConfig, model: &str, aws: AwsLoader) -> Result<Self, BuildError> {
+        let options = &config.bedrock;
+        let wrong = |name, expected| BuildError::Option { id: config.id.clone(), name, expected };
+        if options.latency.as_deref().is_some_and(|latency| !matches!(latency, "standard" | "optimized")) {
+            return Err(wrong("latency", "standard or optimized"));
+        }
+        let known = |tier: &str| ServiceTierType::values().contains(&tier);
+        if options.service_tier.as_deref().is_some_and(|tier| !known(tier)) {
+            return Err(wrong("service_tier", "default, priority, flex or reserved"));
+        }
+        let endpoint = config.base_url.as_deref().map(str::trim).filter(|base| !base.is_empty());
+        if let Some(endpoint) = endpoint {
+            http::endpoint(endpoint, "")
+                .map_err(|reason| BuildError::BaseUrl { id: config.id.clone(), reason })?;
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name: config.id.clone(),
+                model: model.to_owned(),
+                endpoint: endpoint.map(str::to_owned),
+                key: config.api_key.clone(),
+                params: config.params.clone(),
+                extra: config.extra.clone(),
+                cache: config.prompt_cache,
+                options: options.clone(),
+                timeouts: config.timeouts,
+                aws,
+                client: OnceCell::new(),
+            }),
+        })
+    }
+}
+
+impl Model for Bedrock {
+    fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+        let shared = Arc::clone(&self.shared);
+        // Boxed: the futures of the SDK are large.
+        let open = Box::pin(async move { shared.open(request).await });
+        futures_util::stream::once(open).try_flatten().boxed()
+    }
+}
+
+impl Shared {
+    /// The client, made by the SDK's own rules for region, credentials and endpoint.
+    async fn client(&self) -> Client {
+        let sdk = match &self.options.profile {
+            None => (self.aws)().await,
+            Some(profile) => {
+                let tls = aws_smithy_http_client::Builder::new()
+                    .tls_provider(TlsProvider::Rustls(CryptoMode::Ring))
+                    .build_https();
+                aws_config::defaults(BehaviorVersion::latest())
+                    .http_client(tls)
+                    .profile_name(profile)
+                    .load()
+                    .await
+            }
+        };
+        // Retries, and what stalls, are the business of `resilience`: it knows what was shown.
+        let mut config = aws_sdk_bedrockruntime::config::Builder::from(&sdk)
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(self.timeouts.connect).build());
+        if let Some(region) = &self.options.region {
+            config = config.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            config = config.endpoint_url(endpoint);
+            if sdk.region().is_none() && self.options.region.is_none() {
+                // An endpoint of one's own does not care, but the signature names a region.
+                config = config.region(Region::new("us-east-1"));
+            }
+        }
+        if let Some(key) = &self.key {
+            config = config.bearer_token(Token::new(key.expose(), None)).auth_scheme_preference([
+                aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID,
+            ]);
+        }
+        Client::from_conf(config.build())
+    }
+
+    async fn open(
+        &self,
+        request: ModelRequest,
+    ) -> Result<BoxStream<'static, Result<ModelEvent, ModelError>>, ModelError> {
+        let params = params::merged(&request.params, &self.params);
+        params::check(Provider::Bedrock, &self.model, &params)
+            .map_err(|error| ModelError::new(ModelErrorKind::BadRequest, error.to_string()))?;
+        let client = self.client.get_or_init(|| self.client()).await;
+        let settings = request::Settings {
+            name: &self.name,
+            model: &self.model,
+            extra: &self.extra,
+            cache: self.cache,
+            options: &self.options,
+        };
+        let call = request::fill(client.converse_stream(), &settings, &request, &params)?;
+        drop(request);
+        let first_byte = self.timeouts.first_byte;
+        let output = match timeout(first_byte, call.send()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(error::refused(&self.model, &error)),
+            Err(_) => return Err(http::silent(PROVIDER, first_byte, true)),
+        };
+        let reader = Box::new(Reader {
+            receiver: Some(output.stream),
+            decoder: decode::Decoder::default(),
+            ready: VecDeque::new(),
+            failure: None,
+            timeouts: self.timeouts,
+            heard: false,
+        });
+        Ok(futures_util::stream::unfold(reader, |mut reader| async move {
+            let item = reader.next().await?;
+            Some((item, reader))
+        })
+        .boxed())
+    }
+}
+
+type Receiver = EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>;
+
+/// The stream of one answer.
+struct Reader {
+    /// `None` once the end or a failure was reached.
+    receiver: Option<Receiver>,
+    decoder: decode::Decoder,
+    /// Events decoded and not yet handed out.
+    ready: VecDeque<ModelEvent>,
+    /// The failure that follows them.
+    failure: Option<ModelError>,
+    timeouts: Timeouts,
+    heard: bool,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
+            }
+            if let Some(error) = self.failure.take() {
+                return Some(Err(error));
+            }
+            let receiver = self.receiver.as_mut()?;
+            let limit = if self.heard { self.timeouts.between_bytes } else { self.timeouts.first_byte };
+            let cause = match timeout(limit, receiver.recv()).await {
+                Ok(Ok(Some(event))) => {
+                    self.heard = true;
+                    if self.decoder.event(event, &mut self.ready)
+                        && let Some(receiver) = self.receiver.take()
+                    {
+                        drain(receiver);
+                    }
+                    continue;
+                }
+                Ok(Ok(None)) => {
+                    let what = format!("{PROVIDER} ended its answer before it was complete");
+                    ModelError::new(ModelErrorKind::Truncated, what)
+                }
+                Ok(Err(error)) => error::in_stream(&error),
+                Err(_) => http::silent(PROVIDER, limit, !self.heard),
+            };
+            self.receiver = None;
+            if self.decoder.stop.is_some() {
+                // After the stop only the usage is missing: the answer is whole.
+                self.decoder.finish(&mut self.ready);
+            } else {
+                self.failure = Some(cause);
+            }
+        }
+    }
+}
+
+/// Reads the end of a body whose answer is complete, so that its connection is used again.
+fn drain(mut receiver: Receiver) {
+    if matches!(receiver.recv().now_or_never(), Some(Ok(None) | Err(_))) {
+        return;
+    }
+    tokio::spawn(timeout(http::DRAIN, async move { while let Ok(Some(_)) = receiver.recv().await {} }));
+}

@@ -14,10 +14,10 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Params};
 use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde_json::{Map, Value};
 
-use super::build::BuildError;
+use super::build::{BuildError, headers};
 use super::config::{ModelConfig, Provider, Timeouts};
 use super::failure::Words;
 use super::http::{self, Http};
@@ -113,18 +113,6 @@ fn ollama_base(host: &str) -> String {
         "" => format!("{scheme}://{authority}/v1"),
         path => format!("{scheme}://{authority}/{path}"),
     }
-}
-
-/// The configured headers.
-pub(super) fn headers(config: &ModelConfig) -> Result<HeaderMap, BuildError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &config.headers {
-        let wrong = || BuildError::Header { id: config.id.clone(), name: name.clone() };
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
-    }
-    Ok(headers)
 }
 
 impl Model for OpenAi {
