@@ -5,5 +5,7 @@
 //! holds them together (`tests/it`, in the `loquat` crate, which sees both).
 
 pub mod agent;
+pub mod elf;
+pub mod package;
 pub mod settings;
 pub mod template;
