@@ -1,7 +1,7 @@
 //! Entry point: one subcommand a tool.
 
 use clap::{Parser, Subcommand};
-use loquat_bench::mock;
+use loquat_bench::{lambda_emulator, mock};
 
 /// Tools for measuring Loquat.
 #[derive(Parser)]
@@ -12,6 +12,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// API Gateway with response streaming in front of the Lambda Runtime API.
+    Lambda(lambda_emulator::Args),
     /// Answers like Bedrock, Anthropic and OpenAI, and misbehaves on demand (see bench/README.md).
     Mock(mock::Args),
 }
@@ -19,6 +21,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Lambda(args) => lambda_emulator::run(args).await,
         Command::Mock(args) => mock::run(args).await,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod aws;
+pub mod host;
 pub mod limits;
 pub mod models;
 pub mod secret;

@@ -1,0 +1,3 @@
+//! The ways to serve the one router.
+
+pub mod lambda;
