@@ -42,7 +42,8 @@ impl Incoming<'_> {
     fn rest(&self) -> Value {
         let own = RESOURCES.contains(&self.path);
         let resource = if own { self.path } else { "/{proxy+}" };
-        let parameters = if own { Value::Null } else { json!({ "proxy": self.path.trim_start_matches('/') }) };
+        let parameters =
+            if own { Value::Null } else { json!({ "proxy": self.path.trim_start_matches('/') }) };
         let mut context = json!({
             "resourceId": "r", "resourcePath": resource, "httpMethod": self.method.as_str(),
             "extendedRequestId": "e", "requestTime": "10/Feb/2026:00:00:00 +0000",
@@ -97,14 +98,19 @@ impl Incoming<'_> {
     }
 
     fn single(&self) -> Value {
-        let values = self.headers.iter().filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
+        let values = self
+            .headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));
         Value::Object(values.collect())
     }
 
     fn multiple(&self) -> Value {
         let mut lists: Map<String, Value> = Map::new();
         for (name, value) in self.headers {
-            if let (Ok(value), Value::Array(list)) = (value.to_str(), lists.entry(name.as_str()).or_insert_with(|| json!([]))) {
+            if let (Ok(value), Value::Array(list)) =
+                (value.to_str(), lists.entry(name.as_str()).or_insert_with(|| json!([])))
+            {
                 list.push(json!(value));
             }
         }

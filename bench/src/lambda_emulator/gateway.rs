@@ -1,10 +1,7 @@
 //! The caller's side: authorizer, CORS, the stream with its limits.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::Ordering,
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -49,18 +46,27 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let mut path = parts.uri.path().to_owned();
     if rest {
         let Some(rest) = path.strip_prefix(&format!("/{}", shared.options.stage)) else {
-            return gateway_error(&shared, 403, "MissingAuthenticationTokenException", "Missing Authentication Token");
+            return gateway_error(
+                &shared,
+                403,
+                "MissingAuthenticationTokenException",
+                "Missing Authentication Token",
+            );
         };
         path = rest.to_owned();
     }
     let mut claims = None;
-    if rest && let Some(issuer) = &shared.options.issuer && !OPEN.contains(&path.as_str()) {
+    if rest
+        && let Some(issuer) = &shared.options.issuer
+        && !OPEN.contains(&path.as_str())
+    {
         match issuer.claims(&parts.headers).await {
             Ok(found) => claims = Some(found),
             Err(_) => return gateway_error(&shared, 401, "UnauthorizedException", "Unauthorized"),
         }
     }
-    let Ok(body) = Limited::new(body, REQUEST_LIMIT).collect().await.map(http_body_util::Collected::to_bytes) else {
+    let Ok(body) = Limited::new(body, REQUEST_LIMIT).collect().await.map(http_body_util::Collected::to_bytes)
+    else {
         return gateway_error(&shared, 413, "RequestTooLargeException", "Request Too Long");
     };
     let number = shared.invocations.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +147,14 @@ impl Answer {
         let mut head = BytesMut::new();
         loop {
             match self.part().await {
-                None => return gateway_error(&shared, 504, "GatewayTimeoutException", "Endpoint request timed out"),
+                None => {
+                    return gateway_error(
+                        &shared,
+                        504,
+                        "GatewayTimeoutException",
+                        "Endpoint request timed out",
+                    );
+                }
                 Some(Part::Head { answer: true }) => {}
                 Some(Part::Head { answer: false } | Part::End | Part::Broken) => return bad_gateway(&shared),
                 Some(Part::Data(data)) => {
@@ -180,27 +193,28 @@ impl Answer {
         }
         let started = Instant::now();
         let state = (self, Some(rest), 0_u64, started, false);
-        let body = futures_util::stream::unfold(state, |(mut answer, rest, sent, started, ended)| async move {
-            if ended {
-                return None;
-            }
-            let data = match rest.filter(|rest| !rest.is_empty()) {
-                Some(rest) => rest,
-                None => match answer.part().await {
-                    Some(Part::Data(data)) => data,
-                    Some(Part::Head { .. }) => Bytes::new(),
-                    Some(Part::End) => return None,
-                    // A limit or a broken answer: the connection is cut, which callers see as a cut stream.
-                    Some(Part::Broken) | None => {
-                        let cut = std::io::Error::other("cut");
-                        return Some((Err(cut), (answer, None, sent, started, true)));
-                    }
-                },
-            };
-            let sent = sent + data.len() as u64;
-            slow_down(sent, started).await;
-            Some((Ok(data), (answer, None, sent, started, false)))
-        });
+        let body =
+            futures_util::stream::unfold(state, |(mut answer, rest, sent, started, ended)| async move {
+                if ended {
+                    return None;
+                }
+                let data = match rest.filter(|rest| !rest.is_empty()) {
+                    Some(rest) => rest,
+                    None => match answer.part().await {
+                        Some(Part::Data(data)) => data,
+                        Some(Part::Head { .. }) => Bytes::new(),
+                        Some(Part::End) => return None,
+                        // A limit or a broken answer: the connection is cut, which callers see as a cut stream.
+                        Some(Part::Broken) | None => {
+                            let cut = std::io::Error::other("cut");
+                            return Some((Err(cut), (answer, None, sent, started, true)));
+                        }
+                    },
+                };
+                let sent = sent + data.len() as u64;
+                slow_down(sent, started).await;
+                Some((Ok(data), (answer, None, sent, started, false)))
+            });
         let mut response = Response::new(Body::from_stream(body));
         *response.status_mut() = StatusCode::from_u16(prelude.status_code).unwrap_or(StatusCode::BAD_GATEWAY);
         *response.headers_mut() = headers;

@@ -31,7 +31,8 @@ impl Issuer {
         validation.set_issuer(&[&self.issuer]);
         // API Gateway takes the tokens of every client of the pool.
         validation.validate_aud = false;
-        let claims = decode::<Map<String, Value>>(token, &key, &validation).map_err(|error| error.to_string())?.claims;
+        let claims =
+            decode::<Map<String, Value>>(token, &key, &validation).map_err(|error| error.to_string())?.claims;
         if claims.get("token_use").and_then(Value::as_str) != Some("id") {
             return Err("not an id token".into());
         }

@@ -14,7 +14,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex, atomic::{AtomicU64, AtomicUsize}},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -185,14 +188,22 @@ impl Emulator {
             live: AtomicUsize::new(0),
         });
         let mut listeners = tokio::task::JoinSet::new();
-        for (listener, router) in
-            [(gateway, gateway::router(Arc::clone(&shared))), (runtime, runtime_api::router(Arc::clone(&shared)))]
-        {
+        for (listener, router) in [
+            (gateway, gateway::router(Arc::clone(&shared))),
+            (runtime, runtime_api::router(Arc::clone(&shared))),
+        ] {
             listeners.spawn(async move {
                 let _ = axum::serve(listener, router).await;
             });
         }
-        Ok(Self { gateway: addresses.0, runtime: addresses.1, stage, shared, functions: Vec::new(), listeners })
+        Ok(Self {
+            gateway: addresses.0,
+            runtime: addresses.1,
+            stage,
+            shared,
+            functions: Vec::new(),
+            listeners,
+        })
     }
 
     /// The API's address, with its stage where it has one.
@@ -207,7 +218,12 @@ impl Emulator {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn spawn(&mut self, program: &PathBuf, arguments: &[String], environment: &[(String, String)]) -> anyhow::Result<u32> {
+    pub fn spawn(
+        &mut self,
+        program: &PathBuf,
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> anyhow::Result<u32> {
         let mut command = Command::new(program);
         command
             .args(arguments)

@@ -31,7 +31,10 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     Response::builder()
         .header("lambda-runtime-aws-request-id", waiting.id)
         .header("lambda-runtime-deadline-ms", waiting.deadline_ms)
-        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:000000000000:function:function")
+        .header(
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:function",
+        )
         .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0")
         .header("content-type", "application/json")
         .body(Body::from(waiting.event))
@@ -82,7 +85,8 @@ async fn init_error(State(shared): State<Arc<Shared>>, body: String) -> Response
 }
 
 async fn register() -> Response {
-    let body = Json(json!({ "functionName": "function", "functionVersion": "$LATEST", "handler": "bootstrap" }));
+    let body =
+        Json(json!({ "functionName": "function", "functionVersion": "$LATEST", "handler": "bootstrap" }));
     ([("lambda-extension-identifier", "extension")], body).into_response()
 }
 

@@ -1,0 +1,6 @@
+//! The server over real sockets, one module a subject:
+//! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
+
+mod lambda;
