@@ -6,7 +6,7 @@ import { TestModel } from './model'
 import { Server } from './server'
 
 const TOML = `
-[agent]
+[page]
 name = "Ada"
 greeting = "What shall we look at?"
 suggestions = ["Explain server-sent events", "Tell me a story"]

@@ -84,7 +84,17 @@ function Shell({ onSignOut }: { onSignOut?: () => void }) {
     else if (!store.get(id)) go(undefined)
   }, [id, store, config.sessions, go])
 
-  const title = items.find((s) => s.session_id === id)?.title || conversation?.title
+  // A run that somebody started elsewhere, or whatever happened while this tab was out of sight.
+  const listed = items.find((s) => s.session_id === id)
+  useEffect(() => {
+    if (id === undefined || !config.sessions) return
+    if (listed?.run_id) store.refresh(id)
+    const look = () => document.visibilityState === 'visible' && store.refresh(id)
+    document.addEventListener('visibilitychange', look)
+    return () => document.removeEventListener('visibilitychange', look)
+  }, [id, listed?.run_id, store, config.sessions])
+
+  const title = listed?.title || conversation?.title
   useEffect(() => {
     document.title = title ? `${title} · ${config.agent.name}` : config.agent.name
   }, [title, config.agent.name])

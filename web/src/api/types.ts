@@ -96,6 +96,8 @@ export interface StoredBranch {
 export interface StoredSession extends SessionSummary {
   messages: StoredMessage[]
   run?: { id: string }
+  /** The run whose calls wait for approval. */
+  pending?: { run_id: string; expires_at?: string }
   branches?: StoredBranch[]
 }
 

@@ -103,16 +103,26 @@ export class ChatStore {
     void this.load(id)
   }
 
+  /** Looks again at a conversation that may have changed elsewhere. */
+  refresh(id: string) {
+    if (this.get(id)?.phase === 'ready') void this.load(id)
+  }
+
   private async load(id: string) {
     if (this.isLive(id)) return
     const outgoing = outbox.waiting(id)
     try {
       const session = await this.options.api.session(id)
       if (this.isLive(id)) return
-      const turns = sessionTurns(session)
+      const turns = sameKeys(sessionTurns(session), this.get(id)?.turns)
       const branches = branchesOf(session.branches)
-      this.update(id, (c) => ({ ...c, phase: 'ready', title: session.title, turns, branches, viewed: undefined }))
       const last = turns.at(-1)
+      if (last && session.pending) last.runId = session.pending.run_id
+      this.update(id, (c) => {
+        // Whoever reads an earlier version goes on reading it.
+        const viewed = c.branches.length === branches.length ? c.viewed : undefined
+        return { ...c, phase: 'ready', title: session.title, turns, branches, viewed }
+      })
       const arrived = outgoing && (session.run?.id === outgoing.runId || turns.some((t) => t.runId === outgoing.runId || t.key === outgoing.runId))
       if (session.run && last) this.join(id, last, session.run.id)
       else if (last && pendingApprovals(last.answer).length > 0 && last.runId) void this.explainApprovals(id, last, last.runId)
@@ -391,6 +401,13 @@ export class ChatStore {
     this.notify()
   }
 }
+
+/** Turns keep their keys when they are read again, so that nothing on the page starts anew. */
+const sameKeys = (turns: Turn[], known: Turn[] = []): Turn[] =>
+  turns.map((turn) => {
+    const before = known.find((k) => k.at === turn.at && k.text === turn.text)
+    return before ? { ...turn, key: before.key } : turn
+  })
 
 /** A turn whose run is nowhere any more: what was shown, and that it is not all. */
 const abandoned = (turn: Turn): Turn => {
