@@ -30,15 +30,13 @@ export class Server {
     private readonly env: Record<string, string>,
   ) {}
 
-  static async start(modelUrl: string, toml: string, env: Record<string, string> = {}): Promise<Server> {
+  /** Without `modelUrl` the program answers by its embedded model. */
+  static async start(modelUrl: string | undefined, toml: string): Promise<Server> {
     const home = mkdtempSync(join(tmpdir(), 'loquat-e2e-'))
     writeFileSync(join(home, 'loquat.toml'), toml)
     const server = new Server(await freePort(), home, {
-      MODEL_ID: 'openai/test',
-      OPENAI_BASE_URL: modelUrl,
-      OPENAI_API_KEY: 'x',
+      ...(modelUrl !== undefined && { MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: 'x' }),
       LOQUAT_DATA_DIR: join(home, 'data'),
-      ...env,
     })
     await server.launch()
     return server
@@ -50,11 +48,17 @@ export class Server {
 
   /** Starts it, or starts it again on the same port and data after `kill`. */
   async launch() {
-    const { PATH = '', HOME = '' } = process.env
+    const passed = ['PATH', 'HOME', 'XDG_CACHE_HOME', 'LOQUAT_MODEL_DIR'].flatMap((name) => {
+      const value = process.env[name]
+      return value === undefined ? [] : [[name, value]]
+    })
     const program = binary()
     // The stand-in of test/ is a script.
     const [command, ...args] = program.endsWith('.mjs') ? [process.execPath, program] : [program, 'serve']
-    const child = spawn(command as string, args, { cwd: this.home, env: { PATH, HOME, PORT: String(this.port), AGENT_NAME: 'Ada', ...this.env } })
+    const child = spawn(command as string, args, {
+      cwd: this.home,
+      env: { ...Object.fromEntries(passed), PORT: String(this.port), AGENT_NAME: 'Ada', ...this.env },
+    })
     this.child = child
     const keep = (data: Buffer) => void (this.log += data.toString())
     child.stdout.on('data', keep)
