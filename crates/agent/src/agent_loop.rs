@@ -133,6 +133,8 @@ pub(crate) struct Turn {
     view: Vec<Message>,
     used: Usage,
     shrunk: u32,
+    /// Whether the strategy knows what its choice cost.
+    observed: bool,
 }
 
 /// How one model call ended.
@@ -157,6 +159,7 @@ impl Turn {
             view: Vec::new(),
             used: Usage::default(),
             shrunk: 0,
+            observed: false,
         }
     }
 
@@ -242,7 +245,15 @@ impl Turn {
 
     async fn choose_view(&mut self) -> Result<(), Event> {
         let history = History { skipped: self.cx.skipped, messages: &self.history, memo: &self.cx.memo };
-        match self.agent.context.select(history, Budget { attempt: self.shrunk }).await {
+        let choice = self.agent.context.select(history, Budget { attempt: self.shrunk });
+        // A strategy may ask a model, which takes its time.
+        let chosen = tokio::select! {
+            biased;
+            () = self.cx.cancel.cancelled() => return Err(finished(Outcome::Cancelled)),
+            () = tokio::time::sleep_until(self.deadline) => return Err(finished(Outcome::MaxSeconds)),
+            chosen = choice => chosen,
+        };
+        match chosen {
             Ok(view) => {
                 self.view = view;
                 Ok(())
@@ -299,6 +310,9 @@ impl Turn {
                     let usage = answer.usage;
                     let model = answer.model.unwrap_or_else(|| self.agent.model.name().to_owned());
                     self.used += usage;
+                    if !std::mem::replace(&mut self.observed, true) {
+                        self.agent.context.observe(&self.view, &usage, &self.cx.memo);
+                    }
                     // The connection is not needed while tools run.
                     drop(stream);
                     self.emit(Event::Usage { step, model, usage, stop_reason: reason }).await;
