@@ -84,6 +84,11 @@ impl Principal {
 pub struct Owner(Option<Arc<str>>);
 
 impl Owner {
+    /// The owner of a stored key; the empty text is where nobody signs in. For housekeeping, never for a request.
+    pub(crate) fn stored(segment: &str) -> Self {
+        Self((!segment.is_empty()).then(|| segment.into()))
+    }
+
     /// As a path segment; `None` where nobody signs in.
     #[must_use]
     pub fn segment(&self) -> Option<&str> {

@@ -1,3 +1,4 @@
-//! The ways to serve the one router.
+//! Two ways to serve one router: a listener, and AWS Lambda's runtime API.
 
 pub mod lambda;
+pub mod listener;

@@ -4,9 +4,12 @@ pub mod blob;
 pub mod blob_index;
 #[cfg(test)]
 mod conformance;
+pub mod document;
 pub mod index;
 pub mod memory;
 pub mod object;
+pub mod repair;
+pub mod service;
 pub mod sqlite;
 
 /// Up to `millis` milliseconds, other for every caller, so that those who met do not meet again.

@@ -124,6 +124,12 @@ impl LocalModel {
         self.shared.config.weights.is_file()
     }
 
+    /// The file with the weights.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.shared.config.weights
+    }
+
     /// Whether it is the built-in demonstration model.
     #[must_use]
     pub fn is_demo(&self) -> bool {

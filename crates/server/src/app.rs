@@ -1,0 +1,114 @@
+//! The HTTP API's table of contents: routes, layers, and what handlers share.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, patch, post};
+use http::StatusCode;
+use http::request::Parts;
+use serde_json::Value;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+
+use crate::auth::{Authenticator, Principal};
+use crate::http::problem::Problem;
+use crate::http::{chat, meta, runs, sessions};
+use crate::page;
+use crate::runs::engine::{Engine, OnBusy};
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The runs and sessions.
+    pub engine: Arc<Engine>,
+    /// Who is asking.
+    pub auth: Arc<dyn Authenticator>,
+    /// What does not change while the service runs.
+    pub settings: Arc<Settings>,
+}
+
+/// What does not change while the service runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What happens to a message that finds its session busy, unless the request says otherwise.
+    pub on_busy: OnBusy,
+    /// The longest message, in bytes.
+    pub message_bytes: usize,
+    /// The largest attachment, in bytes.
+    pub attachment_bytes: usize,
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+    /// Whether the model takes pictures.
+    pub attach_images: bool,
+    /// Whether the model takes documents.
+    pub attach_documents: bool,
+    /// The answer of `GET /config.json`.
+    pub page_config: Arc<Value>,
+}
+
+impl FromRequestParts<AppState> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        Ok(state.auth.authenticate(parts).await?)
+    }
+}
+
+/// The whole HTTP API.
+pub fn router(state: AppState) -> Router {
+    let body_limit = DefaultBodyLimit::max(state.settings.body_bytes);
+    Router::new()
+        .route("/chat", post(chat::post))
+        .route("/runs/{id}/events", get(runs::events))
+        .route("/runs/{id}/stop", post(runs::stop))
+        .route("/runs/{id}/approvals", post(runs::approvals))
+        .route("/runs/{id}/feedback", post(runs::feedback))
+        .route("/sessions", get(sessions::list).delete(sessions::delete_all))
+        .route("/sessions/{id}", patch(sessions::rename).get(sessions::get).delete(sessions::delete))
+        .route("/sessions/{id}/export", get(sessions::export))
+        .route("/health", get(meta::health))
+        .route("/config.json", get(meta::config))
+        .fallback(page::serve)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(body_limit)
+        .layer(middleware::from_fn(plain_rejections))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CorsLayer::permissive())
+        .with_state(state)
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This route does not know this method.",
+    )
+}
+
+/// The router's own rejections (a query or a path that cannot be read) are plain text; clients get a problem.
+async fn plain_rejections(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let plain = response
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if response.status().is_client_error() && plain && response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        let (parts, body) = response.into_parts();
+        let detail = match axum::body::to_bytes(body, 4096).await {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(_) => "The request could not be read.".to_owned(),
+        };
+        return Problem::new(parts.status, "invalid_request", detail).into_response();
+    }
+    response
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the layer hands the payload over")]
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    let detail = "Something went wrong on the server. It was logged.";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+}

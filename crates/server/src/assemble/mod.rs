@@ -1,0 +1,201 @@
+//! From a checked configuration to a service: the one place where the parts are put together.
+
+mod local;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use loquat_agent::Agent;
+use loquat_agent::context::{ContextStrategy, Null, SlidingWindow};
+use loquat_agent::model::Model;
+use loquat_agent::tool_set::ToolSet;
+use serde_json::json;
+
+use crate::app::{AppState, Settings};
+use crate::auth::{Authenticator, NoSignIn};
+use crate::clock::Clock;
+use crate::config::raw::ContextStrategyName;
+use crate::config::{Config, Prompt, StoreConfig};
+use crate::models::{self, BuildContext, Provider};
+use crate::runs::engine::{AgentSource, Engine};
+use crate::runs::files::FileJournals;
+use crate::runs::journal::NoJournals;
+use crate::sessions::blob_index::BlobIndex;
+use crate::sessions::memory::MemoryBlobs;
+use crate::sessions::service::{Sessions, Times};
+use crate::sessions::sqlite::SqliteBlobs;
+
+/// Why a service could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] models::BuildError),
+    /// The store.
+    #[error("the store cannot be opened: {0}")]
+    Store(String),
+    /// Something the configuration asks for is not part of this build.
+    #[error("{0}")]
+    NotHere(&'static str),
+}
+
+/// A service that is ready to be served.
+pub struct Service {
+    /// What handlers share.
+    pub state: AppState,
+    /// The model's name.
+    pub model: String,
+    /// What people should know about the model before they use it.
+    pub model_note: Option<String>,
+    /// Where sessions are kept, for people.
+    pub store: String,
+    /// How people sign in, for people.
+    pub sign_in: &'static str,
+}
+
+/// Puts a service together. Opens the store; does no other I/O. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble(config: &Config) -> Result<Service, AssembleError> {
+    let auth: Arc<dyn Authenticator> = Arc::new(NoSignIn);
+    let (sessions, store) = sessions(config)?;
+    let build = BuildContext { local: local::factory(config), ..BuildContext::default() };
+    let model = models::build(&config.models, &build)?;
+    let agents = agents(config, Arc::clone(&model))?;
+    let engine = Engine::new(sessions, agents, Clock::System, config.runs.on_disconnect);
+    if let Some(sessions) = engine.sessions().cloned() {
+        tokio::spawn(sweep(sessions));
+    }
+    let demo = Provider::of(&config.models[0].id).0 == Provider::Local;
+    let model_note = local::note(config);
+    let settings = settings(config, auth.kind(), demo, model_note.as_deref());
+    let sign_in = auth.kind();
+    Ok(Service {
+        state: AppState { engine, auth, settings: Arc::new(settings) },
+        model: model.name().to_owned(),
+        model_note,
+        store,
+        sign_in,
+    })
+}
+
+fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError> {
+    let times = Times { ttl: config.runs.session_ttl, ..Times::default() };
+    match &config.store {
+        StoreConfig::None => Ok((None, "none (every message stands alone)".into())),
+        StoreConfig::Memory => {
+            let blobs = Arc::new(MemoryBlobs::default());
+            let index =
+                Arc::new(BlobIndex::new(blobs.clone(), jiff::SignedDuration::try_from(times.ttl).ok()));
+            let journals = Arc::new(NoJournals::default());
+            let sessions = Sessions { store: blobs, index, journals, clock: Clock::System, times };
+            Ok((Some(sessions), "memory (gone when the server stops)".into()))
+        }
+        StoreConfig::Sqlite => {
+            let folder = &config.folders.data;
+            let path = folder.join("loquat.db");
+            std::fs::create_dir_all(folder)
+                .map_err(|error| AssembleError::Store(format!("{}: {error}", folder.display())))?;
+            let blobs = SqliteBlobs::open(&path)
+                .map_err(|error| AssembleError::Store(format!("{}: {error}", path.display())))?;
+            let blobs = Arc::new(blobs);
+            let journals = Arc::new(FileJournals::new(&folder.join("runs")));
+            let sessions =
+                Sessions { store: blobs.clone(), index: blobs, journals, clock: Clock::System, times };
+            Ok((Some(sessions), format!("SQLite in {}", path.display())))
+        }
+        StoreConfig::Object { .. } => {
+            Err(AssembleError::NotHere("sessions on object storage are not part of this build yet"))
+        }
+    }
+}
+
+fn agents(config: &Config, model: Arc<dyn Model>) -> Result<AgentSource, AssembleError> {
+    let context: Arc<dyn ContextStrategy> = match config.context.strategy {
+        ContextStrategyName::SlidingWindow => Arc::new(SlidingWindow::new(config.context.window)),
+        ContextStrategyName::Null => Arc::new(Null),
+    };
+    let system = match &config.prompt {
+        Prompt::None => None,
+        Prompt::Text(text) => Some(Arc::from(text.as_str())),
+        Prompt::S3 { .. } => {
+            return Err(AssembleError::NotHere("a system prompt on S3 is not part of this build yet"));
+        }
+    };
+    let agent =
+        Agent { model, system, tools: ToolSet::default(), context, limits: config.runs.limits.clone() };
+    Ok(Arc::new(move || {
+        let agent = agent.clone();
+        async move { agent }.boxed()
+    }))
+}
+
+fn settings(config: &Config, sign_in: &str, demo: bool, note: Option<&str>) -> Settings {
+    let installed = local::installed(config);
+    let provider = Provider::of(&config.models[0].id).0;
+    // The built-in model reads text alone.
+    let takes_files = provider != Provider::Local;
+    let page = &config.page;
+    let page_config = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "agent": {
+            "name": page.name,
+            "greeting": page.greeting,
+            "suggestions": page.suggestions,
+            "logo": page.logo,
+            "accent": page.accent,
+        },
+        "auth": {"type": sign_in},
+        "api_base": "",
+        "model": {
+            "id": config.models[0].id,
+            "name": config.models[0].id,
+            "demo": demo,
+            "note": note,
+            "installed": installed,
+        },
+        "attachments": {
+            "images": takes_files,
+            "documents": takes_files,
+            "max_bytes": config.http.attachment_bytes,
+        },
+        "limits": {"message_bytes": config.http.message_bytes},
+        "sessions": config.store != StoreConfig::None,
+    });
+    Settings {
+        on_busy: config.runs.on_busy,
+        message_bytes: config.http.message_bytes,
+        attachment_bytes: config.http.attachment_bytes,
+        body_bytes: config.http.body_bytes,
+        attach_images: takes_files,
+        attach_documents: takes_files,
+        page_config: Arc::new(without_nulls(page_config)),
+    }
+}
+
+/// Optional members are left out, never null.
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, member)| !member.is_null())
+            .map(|(name, member)| (name, without_nulls(member)))
+            .collect(),
+        other => other,
+    }
+}
+
+/// Deletes what has expired, now and then.
+async fn sweep(sessions: Sessions) {
+    let pause = (sessions.times.ttl / 24)
+        .clamp(std::time::Duration::from_secs(1), std::time::Duration::from_secs(3600));
+    loop {
+        match sessions.sweep().await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "deleted expired sessions"),
+            Err(error) => tracing::warn!(%error, "expired sessions could not be deleted"),
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

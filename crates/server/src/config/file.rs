@@ -1,0 +1,122 @@
+//! Finding and reading `loquat.toml`, and saying where in it a setting stands.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::raw::RawConfig;
+use super::{ConfigError, Folders, env};
+
+/// The file's usual name.
+const NAME: &str = "loquat.toml";
+
+/// The configuration file and its text. A named file has to exist.
+pub(super) fn find(named: Option<PathBuf>) -> Result<(Option<PathBuf>, String), ConfigError> {
+    let path = named.clone().unwrap_or_else(|| PathBuf::from(NAME));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((Some(path), text)),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok((None, String::new()))
+        }
+        Err(error) => Err(ConfigError {
+            place: "--config".into(),
+            key: "file".into(),
+            value: path.display().to_string(),
+            expected: format!("a file that can be read ({error})"),
+        }),
+    }
+}
+
+/// Reads the file's keys.
+pub(super) fn parse(path: &Path, text: &str) -> Result<RawConfig, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let (line, written) = match error.span() {
+            Some(span) => {
+                let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
+                (line, text.lines().nth(line - 1).unwrap_or_default().trim())
+            }
+            None => (1, ""),
+        };
+        let (key, value) = written.split_once('=').map_or((written, ""), |(k, v)| (k.trim(), v.trim()));
+        ConfigError {
+            place: format!("{}:{line}", path.display()),
+            key: if key.is_empty() { "file".into() } else { key.into() },
+            value: if secretive(key) { "***".into() } else { value.into() },
+            expected: format!("something else: {}", error.message().trim()),
+        }
+    })
+}
+
+/// Somebody may have written a key where its variable's name belongs.
+fn secretive(key: &str) -> bool {
+    ["key", "secret", "token", "password"].iter().any(|word| key.to_ascii_lowercase().contains(word))
+}
+
+/// The platform's folders, unless others are named.
+pub(super) fn folders(raw: &RawConfig, env: &BTreeMap<String, String>) -> Result<Folders, ConfigError> {
+    let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = absolute("HOME").or_else(|| absolute("USERPROFILE"));
+    let usual = |xdg: &str, mac: &str, unix: &str| {
+        if cfg!(target_os = "macos") {
+            return home.as_ref().map(|home| home.join(mac).join("loquat"));
+        }
+        absolute(xdg).or_else(|| home.as_ref().map(|home| home.join(unix))).map(|path| path.join("loquat"))
+    };
+    let nowhere = |key: &str| ConfigError {
+        place: "environment".into(),
+        key: key.into(),
+        value: "not set".into(),
+        expected: format!("a folder, since there is no home folder (set LOQUAT_{})", key.to_uppercase()),
+    };
+    let data = usual("XDG_DATA_HOME", "Library/Application Support", ".local/share");
+    let models = usual("XDG_CACHE_HOME", "Library/Caches", ".cache").map(|cache| cache.join("models"));
+    Ok(Folders {
+        data: raw.data_dir.clone().or(data).ok_or_else(|| nowhere("data_dir"))?,
+        models: raw.model_dir.clone().or(models).ok_or_else(|| nowhere("model_dir"))?,
+    })
+}
+
+/// Where settings stand.
+pub(crate) struct Places {
+    file: Option<PathBuf>,
+    text: String,
+    env: BTreeMap<String, String>,
+}
+
+impl Places {
+    pub(super) fn new(file: Option<PathBuf>, text: String, env: BTreeMap<String, String>) -> Self {
+        Self { file, text, env }
+    }
+
+    /// An error about a setting, with where it stands: the variable if it is set, else the line of the file.
+    pub(crate) fn wrong(&self, key: &str, value: &str, expected: &str) -> ConfigError {
+        let place = match env::variable(key).filter(|variable| self.env.contains_key(*variable)) {
+            Some(variable) => variable.to_owned(),
+            None => match (&self.file, self.line(key)) {
+                (Some(file), Some(line)) => format!("{}:{line}", file.display()),
+                (Some(file), None) => file.display().to_string(),
+                (None, _) => "settings".to_owned(),
+            },
+        };
+        ConfigError { place, key: key.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
+    }
+
+    /// The line where a key (`table.key`, or a table itself) is written.
+    fn line(&self, key: &str) -> Option<usize> {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        let mut current = String::new();
+        for (n, line) in self.text.lines().enumerate() {
+            let line = line.trim();
+            if let Some(header) = line.strip_prefix('[') {
+                current = header.trim_start_matches('[').trim_end_matches(']').trim().to_owned();
+                if current == key {
+                    return Some(n + 1);
+                }
+            } else if line.split('=').next().is_some_and(|written| written.trim() == name)
+                && (current == table || (!table.is_empty() && current.starts_with(&format!("{table}."))))
+            {
+                return Some(n + 1);
+            }
+        }
+        None
+    }
+}

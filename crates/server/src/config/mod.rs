@@ -1,0 +1,442 @@
+//! The configuration: read once, from `loquat.toml` and the environment, checked, then passed around as values.
+//!
+//! Two steps: [`raw::RawConfig`] is what somebody wrote, [`Config`] is what the program needs. A setting that is wrong
+//! stops the start with where it stands, its name, its value and what was expected; nothing is silently ignored.
+
+pub mod env;
+mod error;
+mod file;
+pub mod raw;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use loquat_agent::Limits;
+
+pub use error::ConfigError;
+use raw::{ContextStrategyName, RawConfig};
+
+use crate::models::ModelConfig;
+use crate::runs::engine::{OnBusy, OnDisconnect};
+use crate::secret::Secret;
+
+/// The model of a program that nobody configured.
+pub const DEFAULT_MODEL: &str = "local/smollm2-135m-instruct";
+
+/// Everything the server needs to know, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub http: HttpConfig,
+    /// The models: the first answers, the others stand in for it.
+    pub models: Vec<ModelConfig>,
+    /// Whether somebody named a model.
+    pub model_named: bool,
+    /// The instructions.
+    pub prompt: Prompt,
+    /// Where sessions are kept.
+    pub store: StoreConfig,
+    /// What the model sees of a long conversation.
+    pub context: ContextConfig,
+    /// How runs behave.
+    pub runs: RunConfig,
+    /// What people see.
+    pub page: PageConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// Folders.
+    pub folders: Folders,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+}
+
+/// Where the server listens and what it takes.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// The address.
+    pub host: IpAddr,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+    /// Listen beyond this machine although nobody signs in.
+    pub insecure: bool,
+    /// The longest message, in bytes.
+    pub message_bytes: usize,
+    /// The largest attachment, in bytes.
+    pub attachment_bytes: usize,
+    /// The largest body, in bytes.
+    pub body_bytes: usize,
+    /// How long runs may go on after the server was asked to stop.
+    pub drain: Duration,
+}
+
+/// Where the instructions come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// There are none.
+    None,
+    /// They stand here.
+    Text(String),
+    /// They are an object on S3, read when the first run needs them.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// In a database file in the data folder.
+    Sqlite,
+    /// In memory: gone with the process.
+    Memory,
+    /// Nowhere: every message stands alone.
+    None,
+    /// On object storage.
+    Object {
+        /// `s3://bucket/prefix`, `gs://…` or `az://…`.
+        url: String,
+        /// The KMS key that encrypts new objects (S3).
+        kms_key: Option<String>,
+    },
+}
+
+/// What the model sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextConfig {
+    /// How it is chosen.
+    pub strategy: ContextStrategyName,
+    /// Messages, for the strategies that count them.
+    pub window: usize,
+    /// Tokens, for the strategies that count them.
+    pub tokens: usize,
+}
+
+/// How runs behave.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// What bounds a run.
+    pub limits: Limits,
+    /// A message that finds its session busy.
+    pub on_busy: OnBusy,
+    /// A run whose last reader leaves.
+    pub on_disconnect: OnDisconnect,
+    /// How long a session lives after its last change.
+    pub session_ttl: Duration,
+}
+
+/// What people see of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageConfig {
+    /// The agent's name.
+    pub name: String,
+    /// What the page says before the first message.
+    pub greeting: Option<String>,
+    /// Messages to begin with.
+    pub suggestions: Vec<String>,
+    /// The address of a picture (same origin or `data:`).
+    pub logo: Option<String>,
+    /// A CSS colour (`#rrggbb`).
+    pub accent: Option<String>,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `RUST_LOG`'s form.
+    pub filter: String,
+    /// One JSON object a line instead of text for people. `None`: JSON where no terminal is attached.
+    pub json: Option<bool>,
+    /// Whether what users wrote may be logged.
+    pub content: bool,
+}
+
+/// Folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folders {
+    /// Sessions, run logs, keys.
+    pub data: PathBuf,
+    /// Fetched models.
+    pub models: PathBuf,
+}
+
+/// What the command line says; it wins over everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--host`.
+    pub host: Option<IpAddr>,
+    /// `--port`.
+    pub port: Option<u16>,
+    /// `--insecure`.
+    pub insecure: bool,
+}
+
+impl Config {
+    /// Reads `loquat.toml` (the one named by `--config` or `LOQUAT_CONFIG`, else the one in the working folder, if there
+    /// is one) and the process's environment.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        Self::from(flags, &env::process())
+    }
+
+    /// The same with an environment given as a map.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn from(flags: &Flags, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        let named = flags.config.clone().or_else(|| env.get("LOQUAT_CONFIG").map(PathBuf::from));
+        let (file, text) = file::find(named)?;
+        let mut raw = match &file {
+            Some(path) => file::parse(path, &text)?,
+            None => RawConfig::default(),
+        };
+        env::apply(&mut raw, env)?;
+        if let Some(host) = flags.host {
+            raw.host = Some(host);
+        }
+        raw.port = flags.port.or(raw.port);
+        raw.insecure = Some(flags.insecure || raw.insecure.unwrap_or(false));
+        let places = file::Places::new(file.clone(), text, env.clone());
+        Self::check(raw, file, env, &places)
+    }
+
+    fn check(
+        raw: RawConfig,
+        file: Option<PathBuf>,
+        env: &BTreeMap<String, String>,
+        places: &file::Places,
+    ) -> Result<Self, ConfigError> {
+        let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        let folders = file::folders(&raw, env)?;
+        let prompt = prompt(&raw, &folder, places)?;
+        let models = models(&raw, &folder, env, places)?;
+        let positive = |key: &'static str, value: Option<u64>, default: u64| match value {
+            Some(0) => Err(places.wrong(key, "0", "a whole number from 1")),
+            value => Ok(value.unwrap_or(default)),
+        };
+        let limits = Limits {
+            max_steps: u32::try_from(positive("max_steps", raw.max_steps, 20)?)
+                .map_err(|_| places.wrong("max_steps", "a larger number", "at most 4294967295"))?,
+            max_time: Duration::from_secs(positive("max_seconds", raw.max_seconds, 600)?),
+            max_output_tokens: raw.max_output_tokens,
+            ..Limits::default()
+        };
+        let bytes = |key, value: Option<u64>, default: u64| {
+            positive(key, value, default).map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+        };
+        let message_bytes = bytes("message_bytes", raw.message_bytes, 64 * 1024)?;
+        let attachment_bytes = bytes("attachment_bytes", raw.attachment_bytes, 4 * 1024 * 1024)?;
+        // Room for the message with every character escaped, or a few attachments in base64.
+        let body_default = (message_bytes * 6).max(attachment_bytes * 4) as u64 + 64 * 1024;
+        let store = store(&raw, places)?;
+        let context_on = raw.context_enabled.unwrap_or(true);
+        Ok(Self {
+            http: HttpConfig {
+                host: raw.host.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+                port: raw.port.unwrap_or(8080),
+                insecure: raw.insecure.unwrap_or(false),
+                message_bytes,
+                attachment_bytes,
+                body_bytes: bytes("body_bytes", raw.body_bytes, body_default)?,
+                drain: Duration::from_secs(raw.drain_seconds.unwrap_or(25)),
+            },
+            model_named: raw.model.is_some() || raw.models.as_ref().is_some_and(|models| !models.is_empty()),
+            models,
+            prompt,
+            store,
+            context: ContextConfig {
+                strategy: if context_on {
+                    raw.context_strategy.unwrap_or_default()
+                } else {
+                    ContextStrategyName::Null
+                },
+                window: bytes("context_window_size", raw.context_window_size, 20)?,
+                tokens: bytes("context_tokens", raw.context_tokens, 32_000)?,
+            },
+            runs: RunConfig {
+                limits,
+                on_busy: raw.on_busy.unwrap_or_default(),
+                on_disconnect: raw.on_disconnect.unwrap_or_default(),
+                session_ttl: duration("session_ttl", raw.session_ttl.as_deref(), "24h", places)?,
+            },
+            page: page(&raw, places)?,
+            log: LogConfig {
+                filter: raw.log_level.unwrap_or_else(|| "info".to_owned()),
+                json: raw.log_format.map(|format| format == raw::LogFormat::Json),
+                content: raw.log_content.unwrap_or(false),
+            },
+            folders,
+            file,
+        })
+    }
+}
+
+fn prompt(raw: &RawConfig, folder: &Path, places: &file::Places) -> Result<Prompt, ConfigError> {
+    if let (Some(bucket), Some(key)) = (&raw.system_prompt_s3_bucket_name, &raw.system_prompt_s3_key) {
+        return Ok(Prompt::S3 { bucket: bucket.clone(), key: key.clone() });
+    }
+    if raw.system_prompt_s3_bucket_name.is_some() || raw.system_prompt_s3_key.is_some() {
+        let expected = "both the bucket and the key of the system prompt, or neither";
+        return Err(places.wrong("system_prompt_s3_key", "only one of the two", expected));
+    }
+    match (&raw.system_prompt, &raw.system_prompt_file) {
+        (Some(_), Some(_)) => {
+            Err(places.wrong("system_prompt_file", "set beside system_prompt", "only one of the two"))
+        }
+        (Some(text), None) => Ok(Prompt::Text(text.clone())),
+        (None, Some(path)) => match std::fs::read_to_string(folder.join(path)) {
+            Ok(text) => Ok(Prompt::Text(text)),
+            Err(error) => {
+                let shown = path.display().to_string();
+                Err(places.wrong("system_prompt_file", &shown, &format!("a text file ({error})")))
+            }
+        },
+        (None, None) => Ok(Prompt::None),
+    }
+}
+
+fn models(
+    raw: &RawConfig,
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+    places: &file::Places,
+) -> Result<Vec<ModelConfig>, ConfigError> {
+    let mut ids: Vec<String> = raw.model.iter().cloned().collect();
+    for id in raw.models.iter().flatten() {
+        if !ids.contains(id) {
+            ids.push(id.clone());
+        }
+    }
+    if ids.is_empty() {
+        ids.push(DEFAULT_MODEL.to_owned());
+    }
+    if let Some(unused) = raw.model_settings.keys().find(|id| !ids.contains(id)) {
+        return Err(places.wrong("model_settings", unused, "the name of a model in `model` or `models`"));
+    }
+    let mut models = Vec::with_capacity(ids.len());
+    for id in ids {
+        if id.trim().is_empty() {
+            return Err(places.wrong("model", "\"\"", "a model's name, like openai/gpt-4o-mini"));
+        }
+        let mut model = ModelConfig { id: id.clone(), params: raw.params.clone(), ..ModelConfig::default() };
+        if let Some(settings) = raw.model_settings.get(&id) {
+            settings.apply(&mut model, folder, env, places)?;
+        }
+        env::official(&mut model, env);
+        let (provider, name) = crate::models::Provider::of(&id);
+        crate::models::check_params(provider, name, &model.params)
+            .map_err(|error| places.wrong("params", &id, &format!("parameters that it takes: {error}")))?;
+        models.push(model);
+    }
+    Ok(models)
+}
+
+fn store(raw: &RawConfig, places: &file::Places) -> Result<StoreConfig, ConfigError> {
+    let object = |url: String| StoreConfig::Object { url, kms_key: raw.session_kms_key.clone() };
+    let chosen = match (raw.store.as_deref(), raw.session_bucket.as_deref()) {
+        (None | Some("s3"), Some("")) | (Some("s3"), None) => {
+            return Err(places.wrong("session_bucket", "\"\"", "the name of a bucket"));
+        }
+        (None | Some("s3"), Some(bucket)) => object(format!("s3://{bucket}")),
+        (None | Some("sqlite"), None) => StoreConfig::Sqlite,
+        (Some("memory"), None) => StoreConfig::Memory,
+        (Some("none"), None) => StoreConfig::None,
+        (Some(url), None) if ["s3://", "gs://", "az://"].iter().any(|scheme| url.starts_with(scheme)) => {
+            object(url.to_owned())
+        }
+        (Some(store), Some(_)) => {
+            return Err(places.wrong("store", store, "nothing beside SESSION_BUCKET (which chooses S3)"));
+        }
+        (Some(store), None) => {
+            let expected =
+                "sqlite, memory, none, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix";
+            return Err(places.wrong("store", store, expected));
+        }
+    };
+    if raw.session_kms_key.is_some()
+        && !matches!(&chosen, StoreConfig::Object { url, .. } if url.starts_with("s3://"))
+    {
+        return Err(places.wrong("session_kms_key", "set", "a store on S3 beside it"));
+    }
+    Ok(chosen)
+}
+
+fn page(raw: &RawConfig, places: &file::Places) -> Result<PageConfig, ConfigError> {
+    let page = raw.page.clone().unwrap_or_default();
+    if let Some(accent) = &page.accent {
+        let digits = accent.strip_prefix('#').unwrap_or_default();
+        if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(places.wrong("page.accent", accent, "a colour as #rrggbb"));
+        }
+    }
+    if let Some(logo) = page.logo.as_deref().filter(|l| !(l.starts_with('/') || l.starts_with("data:image/")))
+    {
+        return Err(places.wrong("page.logo", logo, "a path on this server (/…) or a data:image/… URL"));
+    }
+    Ok(PageConfig {
+        name: page.name.unwrap_or_else(|| "Loquat".to_owned()),
+        greeting: page.greeting,
+        suggestions: page.suggestions,
+        logo: page.logo,
+        accent: page.accent,
+    })
+}
+
+/// `24h`, `90m`, `30s`, `7d`, or seconds as a number.
+fn duration(
+    key: &'static str,
+    text: Option<&str>,
+    default: &str,
+    places: &file::Places,
+) -> Result<Duration, ConfigError> {
+    let text = text.unwrap_or(default).trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    match (digits.parse::<u64>(), unit) {
+        (Ok(n), Some(unit)) if n > 0 => Ok(Duration::from_secs(n.saturating_mul(unit))),
+        _ => Err(places.wrong(key, text, "a time like 24h, 90m, 30s or 7d")),
+    }
+}
+
+/// A secret named by a variable or a file.
+pub(crate) fn secret(
+    key: &'static str,
+    variable: Option<&str>,
+    path: Option<&Path>,
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+    places: &file::Places,
+) -> Result<Option<Secret>, ConfigError> {
+    match (variable, path) {
+        (Some(_), Some(_)) => Err(places.wrong(key, "a variable and a file", "only one of the two")),
+        (Some(variable), None) => match env.get(variable).filter(|value| !value.is_empty()) {
+            Some(value) => Ok(Some(Secret::new(value.clone()))),
+            None => Err(places.wrong(key, variable, "the name of a variable that is set")),
+        },
+        (None, Some(path)) => match std::fs::read_to_string(folder.join(path)) {
+            Ok(text) => Ok(Some(Secret::new(text.trim().to_owned()))),
+            Err(error) => {
+                let shown = path.display().to_string();
+                Err(places.wrong(key, &shown, &format!("a file that can be read ({error})")))
+            }
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

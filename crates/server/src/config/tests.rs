@@ -1,0 +1,111 @@
+//! Settings from files and the environment, good and bad.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn load(file: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loquat.toml");
+    std::fs::write(&path, file).unwrap();
+    let mut env: BTreeMap<String, String> =
+        env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    env.entry("HOME".into()).or_insert_with(|| "/home/me".into());
+    let flags = Flags { config: Some(path), ..Flags::default() };
+    Config::from(&flags, &env).map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), ""))
+}
+
+#[test]
+fn the_defaults_need_nothing() {
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.models[0].id, DEFAULT_MODEL);
+    assert!(!config.model_named);
+    assert_eq!((config.http.host.to_string().as_str(), config.http.port), ("127.0.0.1", 8080));
+    assert_eq!(config.store, StoreConfig::Sqlite);
+    assert_eq!(
+        config.context,
+        ContextConfig { strategy: ContextStrategyName::SlidingWindow, window: 20, tokens: 32_000 }
+    );
+    assert_eq!(config.runs.session_ttl, Duration::from_secs(24 * 60 * 60));
+    assert!(config.folders.data.starts_with("/home/me"));
+}
+
+#[test]
+fn the_references_variables_keep_their_meaning() {
+    let config = load(
+        "store = \"memory\"",
+        &[
+            ("MODEL_ID", "anthropic.claude-3-haiku-20240307-v1:0"),
+            ("SESSION_BUCKET", "chats"),
+            ("CONTEXT_ENABLED", "true"),
+            ("CONTEXT_STRATEGY", "SlidingWindow"),
+            ("CONTEXT_WINDOW_SIZE", "6"),
+            ("SYSTEM_PROMPT_S3_BUCKET_NAME", "prompts"),
+            ("SYSTEM_PROMPT_S3_KEY", "p.txt"),
+            ("PORT", "8081"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.models[0].id, "anthropic.claude-3-haiku-20240307-v1:0");
+    assert_eq!(config.store, StoreConfig::Object { url: "s3://chats".into(), kms_key: None });
+    assert_eq!(config.context.window, 6);
+    assert_eq!(config.prompt, Prompt::S3 { bucket: "prompts".into(), key: "p.txt".into() });
+    assert_eq!(config.http.port, 8081);
+    let off = load("", &[("CONTEXT_ENABLED", "false")]).unwrap();
+    assert_eq!(off.context.strategy, ContextStrategyName::Null);
+}
+
+#[test]
+fn keys_and_addresses_come_from_the_official_variables() {
+    let file = "models = [\"openai/a\", \"anthropic/b\", \"openai/c\"]\n\
+                [model_settings.\"openai/c\"]\nbase_url = \"http://127.0.0.1:1/v1\"\n";
+    let env =
+        [("OPENAI_API_KEY", "ko"), ("OPENAI_BASE_URL", "http://127.0.0.1:2/v1"), ("ANTHROPIC_API_KEY", "ka")];
+    let config = load(file, &env).unwrap();
+    let seen: Vec<_> = config
+        .models
+        .iter()
+        .map(|m| (m.base_url.as_deref(), m.api_key.as_ref().map(Secret::expose)))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some("http://127.0.0.1:2/v1"), Some("ko")),
+            (None, Some("ka")),
+            // The environment's key was not made for the file's own address.
+            (Some("http://127.0.0.1:1/v1"), None),
+        ]
+    );
+    assert!(!format!("{config:?}").contains("ko\""), "a key is never printed");
+}
+
+#[test]
+fn a_wrong_setting_says_where_what_and_what_was_expected() {
+    let wrong = [
+        ("max_steps = \"abc\"", vec![]),
+        ("\nmax_steps = 0", vec![]),
+        ("modell = \"x\"", vec![]),
+        ("store = \"redis\"", vec![]),
+        ("store = \"none\"\nsession_bucket = \"b\"", vec![]),
+        ("session_ttl = \"soon\"", vec![]),
+        ("[page]\naccent = \"red\"", vec![]),
+        ("system_prompt = \"a\"\nsystem_prompt_file = \"b\"", vec![]),
+        ("system_prompt_file = \"missing.md\"", vec![]),
+        ("on_busy = \"maybe\"", vec![]),
+        ("[model_settings.\"openai/x\"]\nattempts = 1", vec![]),
+        ("model = \"openai/x\"\n[model_settings.\"openai/x\"]\napi_key_env = \"NOT_SET\"", vec![]),
+        ("x = [", vec![]),
+        ("", vec![("PORT", "99999")]),
+        ("", vec![("LOQUAT_MAX_STEP", "3")]),
+        ("", vec![("LOQUAT_STORE", "redis")]),
+        ("", vec![("HOST", "nowhere")]),
+        ("", vec![("CONTEXT_STRATEGY", "Magic")]),
+        ("", vec![("SYSTEM_PROMPT_S3_KEY", "k")]),
+        ("", vec![("HOME", "")]),
+    ];
+    let report: Vec<String> = wrong
+        .iter()
+        .map(|(file, env)| load(file, env).err().unwrap_or_else(|| panic!("accepted: {file} {env:?}")))
+        .collect();
+    insta::assert_snapshot!(report.join("\n"));
+}

@@ -1,0 +1,69 @@
+//! Wire formats: projections of one run log. The only place in the server that knows wire names.
+
+mod chat;
+
+use loquat_agent::event::Usage;
+
+use crate::runs::log::Entry;
+use crate::runs::run::{DialectName, Form, Run, RunInfo};
+
+/// Whether a stream goes on after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It does.
+    Continue,
+    /// This was its last frame.
+    End,
+}
+
+/// What an encoder may say beside the event itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// What is known of the run from its start.
+    pub info: &'a RunInfo,
+    /// The tokens of the run so far.
+    pub usage: Usage,
+    /// What the session holds after the turn, once that is known.
+    pub message_count: Option<usize>,
+}
+
+/// Turns events into frames of one wire format.
+pub trait Encoder: Send {
+    /// Adds the frames of event number `n` to `out`.
+    fn encode(&mut self, n: u64, entry: Entry<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Flow;
+
+    /// Adds something that keeps the connection open and that clients pass over.
+    fn heartbeat(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": ping\n\n");
+    }
+
+    /// Adds the frames of a failure that has no run (it could not be started after the answer had begun).
+    fn failure(&mut self, error: &str, code: &str, retryable: bool, out: &mut Vec<u8>);
+
+    /// Whether frames depend on what was said before: then the events before a cursor are encoded too, and dropped.
+    fn stateful(&self) -> bool {
+        false
+    }
+
+    /// Headers beside the common ones.
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+}
+
+/// The encoder of a form.
+#[must_use]
+pub fn encoder(form: &Form) -> Box<dyn Encoder> {
+    match form.dialect {
+        DialectName::Chat
+        | DialectName::AgUi
+        | DialectName::AiSdk
+        | DialectName::Openai
+        | DialectName::Agentcore => Box::new(chat::Chat::new(form.all)),
+    }
+}
+
+/// What an encoder may say of a run at this moment.
+pub(crate) fn facts<'a>(run: &'a Run, look: &crate::runs::run::Look<'_>) -> Facts<'a> {
+    Facts { info: &run.info, usage: look.usage(), message_count: look.message_count() }
+}

@@ -1,0 +1,80 @@
+//! A listener: laptop, container, Lambda Web Adapter.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+
+use crate::runs::engine::Engine;
+
+/// Why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Nobody signs in, and the address can be reached from other machines.
+    #[error(
+        "refusing to listen on {0}: nobody signs in, so everybody who reaches it could use it. Set AUTH_TYPE, listen on \
+         127.0.0.1, or say --insecure if something in front of it signs people in"
+    )]
+    Open(IpAddr),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {0}: {1}. Choose another port with --port")]
+    Taken(SocketAddr, std::io::Error),
+}
+
+/// Opens a listener; beyond loopback only if somebody signs in or it is said to be wanted.
+///
+/// # Errors
+/// [`ListenError`].
+pub async fn listen(address: SocketAddr, signs_in: bool, insecure: bool) -> Result<TcpListener, ListenError> {
+    if !address.ip().is_loopback() && !signs_in && !insecure {
+        return Err(ListenError::Open(address.ip()));
+    }
+    TcpListener::bind(address).await.map_err(|error| ListenError::Taken(address, error))
+}
+
+/// Serves until asked to stop: then runs may go on for `drain`, those still live are checkpointed, and it returns. Asked
+/// a second time, it returns at once.
+///
+/// # Errors
+/// An I/O error of the listener.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    engine: Arc<Engine>,
+    drain: Duration,
+    stop: impl Future<Output = ()> + Send + 'static,
+    stop_now: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    // Small frames must leave at once.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+        }
+    });
+    let drained = {
+        let engine = Arc::clone(&engine);
+        async move {
+            stop.await;
+            // While runs drain the port stays open, so that /health can say 503 and readers can reconnect.
+            engine.drain();
+            tracing::info!(live = engine.live(), seconds = drain.as_secs(), "draining");
+            let over = async {
+                for run in engine.live_runs() {
+                    run.finished().await;
+                }
+            };
+            if tokio::time::timeout(drain, over).await.is_err() {
+                engine.checkpoint().await;
+            }
+        }
+    };
+    let serving = axum::serve(listener, router).with_graceful_shutdown(drained);
+    tokio::select! {
+        served = serving => served,
+        () = stop_now => Ok(()),
+    }
+}

@@ -1,0 +1,275 @@
+//! `POST /chat`: a message in, the answer's stream out.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderName, HeaderValue, header};
+use loquat_agent::message::{Bytes as Blob, Content, Document, Image, Message, Role, Source};
+use loquat_agent::model::Params;
+use serde::Deserialize;
+
+use super::json::Json;
+use super::problem::Problem;
+use crate::app::AppState;
+use crate::auth::Principal;
+use crate::dialects::{Encoder, encoder};
+use crate::ids::{self, Id};
+use crate::runs::engine::{Ask, OnBusy, StartRequest};
+use crate::runs::reader::{HEARTBEAT, Reader};
+use crate::runs::run::{DialectName, Form, Run};
+
+/// The body of `POST /chat`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatRequest {
+    /// What the user says.
+    message: String,
+    #[serde(default)]
+    session_id: Option<String>,
+    #[serde(default)]
+    run_id: Option<String>,
+    #[serde(default)]
+    events: Option<Events>,
+    #[serde(default)]
+    history_length: Option<usize>,
+    #[serde(default)]
+    on_busy: Option<OnBusy>,
+    #[serde(default)]
+    attachments: Vec<Attachment>,
+}
+
+/// Which events a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Events {
+    /// The answer's text.
+    #[default]
+    Text,
+    /// Everything.
+    All,
+}
+
+impl Events {
+    /// The `chat` dialect in this form.
+    #[must_use]
+    pub fn form(self) -> Form {
+        Form { dialect: DialectName::Chat, all: self == Self::All }
+    }
+}
+
+/// A file sent along with a message.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attachment {
+    name: String,
+    media_type: String,
+    /// Base64.
+    data: String,
+}
+
+/// Answers a message.
+///
+/// # Errors
+/// A [`Problem`] if the run could not be started.
+pub async fn post(
+    State(state): State<AppState>,
+    principal: Principal,
+    Json(body): Json<ChatRequest>,
+) -> Result<Response, Problem> {
+    let form = body.events.unwrap_or_default().form();
+    let request = StartRequest {
+        session_id: id(body.session_id.as_deref(), "session_id", "invalid_session_id")?,
+        run_id: id(body.run_id.as_deref(), "run_id", "invalid_run_id")?,
+        ask: Ask::Message {
+            message: message(&state, &body.message, &body.attachments)?,
+            history_length: body.history_length,
+        },
+        form,
+        on_busy: body.on_busy.unwrap_or(state.settings.on_busy),
+        client_tools: Vec::new(),
+        params: Params::default(),
+        principal,
+    };
+    start(&state, request).await
+}
+
+/// An id from a body or a path.
+///
+/// # Errors
+/// A [`Problem`] if it does not have the form of an id.
+pub fn id(text: Option<&str>, field: &str, code: &'static str) -> Result<Option<Id>, Problem> {
+    text.map(|text| {
+        Id::parse(text).map_err(|_| Problem::bad(code, format!("{field}: has to be {}", ids::FORM)))
+    })
+    .transpose()
+}
+
+/// Starts a run and answers with its stream. A request that waits for its turn is answered at once, with heartbeats.
+///
+/// # Errors
+/// A [`Problem`] if the run could not be started.
+pub async fn start(state: &AppState, request: StartRequest) -> Result<Response, Problem> {
+    let on_disconnect = state.engine.on_disconnect();
+    let form = request.form.clone();
+    if request.on_busy == OnBusy::Queue {
+        let engine = Arc::clone(&state.engine);
+        let starting = async move { engine.start(request).await.map_err(Problem::from) };
+        return Ok(sse(waiting(starting, encoder(&form), on_disconnect), encoder(&form).headers(), None));
+    }
+    let run = state.engine.start(request).await?;
+    Ok(events(run, &form, 0, on_disconnect))
+}
+
+/// A stream that beats until the run has started, then reads it.
+fn waiting(
+    starting: impl Future<Output = Result<Arc<Run>, Problem>> + Send + 'static,
+    mut words: Box<dyn Encoder>,
+    on_disconnect: crate::runs::engine::OnDisconnect,
+) -> impl stream::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    // A task of its own: a client that leaves while it waits has been heard all the same.
+    let task = tokio::spawn(starting);
+    let beats = stream::unfold((task, false), |(mut task, over)| async move {
+        if over {
+            return None;
+        }
+        tokio::select! {
+            started = &mut task => Some((Some(started), (task, true))),
+            () = tokio::time::sleep(HEARTBEAT) => Some((None, (task, false))),
+        }
+    });
+    beats.flat_map(move |item| match item {
+        None => {
+            let mut out = Vec::new();
+            words.heartbeat(&mut out);
+            stream::iter([Ok(Bytes::from(out))]).boxed()
+        }
+        Some(Ok(Ok(run))) => {
+            let encoder = encoder(&run.info.form);
+            Reader::new(run, encoder, 0, on_disconnect).into_stream().boxed()
+        }
+        Some(failed) => {
+            let problem = match failed {
+                Ok(Err(problem)) => problem,
+                _ => Problem::new(
+                    http::StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "Something went wrong on the server. It was logged.",
+                ),
+            };
+            let mut out = Vec::new();
+            words.failure(problem.detail(), problem.code(), problem.retryable(), &mut out);
+            stream::iter([Ok(Bytes::from(out))]).boxed()
+        }
+    })
+}
+
+/// The stream of a run after an event.
+pub fn events(
+    run: Arc<Run>,
+    form: &Form,
+    after: u64,
+    on_disconnect: crate::runs::engine::OnDisconnect,
+) -> Response {
+    let encoder = encoder(form);
+    let headers = encoder.headers();
+    let id = HeaderValue::from_str(run.info.id.as_str()).ok();
+    sse(Reader::new(run, encoder, after, on_disconnect).into_stream(), headers, id)
+}
+
+fn sse(
+    body: impl stream::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static,
+    headers: &'static [(&'static str, &'static str)],
+    run_id: Option<HeaderValue>,
+) -> Response {
+    let mut response = Body::from_stream(body).into_response();
+    let map = response.headers_mut();
+    map.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    map.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies of the nginx family hold answers back without it.
+    map.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    if let Some(id) = run_id {
+        map.insert(HeaderName::from_static("x-loquat-run-id"), id);
+    }
+    for (name, value) in headers {
+        map.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The user's message, checked.
+fn message(state: &AppState, text: &str, attachments: &[Attachment]) -> Result<Message, Problem> {
+    let limit = state.settings.message_bytes;
+    if text.len() > limit {
+        let detail = format!("message: {} bytes, the limit is {limit}", text.len());
+        return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "message_too_long", detail));
+    }
+    let mut content = Vec::with_capacity(attachments.len() + 1);
+    for (n, attachment) in attachments.iter().enumerate() {
+        content.push(attached(state, n, attachment)?);
+    }
+    if !text.trim().is_empty() {
+        content.push(Content::Text(text.to_owned()));
+    }
+    if content.is_empty() {
+        return Err(Problem::bad("empty_message", "message: is empty"));
+    }
+    Ok(Message::new(Role::User, content))
+}
+
+/// A file as a content block. Its kind is taken from its bytes; what the client says must agree.
+fn attached(state: &AppState, n: usize, attachment: &Attachment) -> Result<Content, Problem> {
+    let wrong = |what: &str| Problem::bad("invalid_attachment", format!("attachments[{n}]: {what}"));
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(&attachment.data)
+        .map_err(|_| wrong("data is not base64"))?;
+    if bytes.len() > state.settings.attachment_bytes {
+        let detail = format!("attachments[{n}]: over the limit of {} bytes", state.settings.attachment_bytes);
+        return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large", detail));
+    }
+    let source = Source::Bytes(Blob(bytes));
+    let Source::Bytes(Blob(bytes)) = &source else { return Err(wrong("has no bytes")) };
+    let image = match attachment.media_type.as_str() {
+        "image/png" => Some(("png", bytes.starts_with(b"\x89PNG\r\n\x1a\n"))),
+        "image/jpeg" => Some(("jpeg", bytes.starts_with(b"\xff\xd8\xff"))),
+        "image/gif" => Some(("gif", bytes.starts_with(b"GIF8"))),
+        "image/webp" => Some(("webp", bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP"))),
+        _ => None,
+    };
+    if let Some((format, fits)) = image {
+        if !fits {
+            return Err(wrong("the bytes are not what media_type says"));
+        }
+        if !state.settings.attach_images {
+            return Err(wrong("this model takes no images"));
+        }
+        return Ok(Content::Image(Image { format: format.into(), source }));
+    }
+    let (format, fits) = match attachment.media_type.split(';').next().unwrap_or_default() {
+        "application/pdf" => ("pdf", bytes.starts_with(b"%PDF-")),
+        "text/plain" => ("txt", std::str::from_utf8(bytes).is_ok()),
+        "text/markdown" => ("md", std::str::from_utf8(bytes).is_ok()),
+        "text/csv" => ("csv", std::str::from_utf8(bytes).is_ok()),
+        "text/html" => ("html", std::str::from_utf8(bytes).is_ok()),
+        _ => return Err(wrong("media_type: png, jpeg, gif, webp, pdf, plain text, Markdown, CSV or HTML")),
+    };
+    if !fits {
+        return Err(wrong("the bytes are not what media_type says"));
+    }
+    if format == "pdf" && !state.settings.attach_documents {
+        return Err(wrong("this model takes no documents"));
+    }
+    // Providers allow letters, digits, spaces, hyphens and brackets in a document's name, and no two spaces in a row.
+    let name: String = attachment
+        .name
+        .chars()
+        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '(' | ')' | '[' | ']') { c } else { ' ' })
+        .collect();
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    let name = if name.is_empty() { format!("document {}", n + 1) } else { name.chars().take(100).collect() };
+    Ok(Content::Document(Document { format: format.into(), name, source }))
+}

@@ -1,0 +1,177 @@
+//! `/runs/{id}/…`: read again, stop, decide.
+
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use loquat_agent::model::Params;
+use loquat_agent::{Decision, Verdict};
+use serde::Deserialize;
+
+use super::chat::{self, Events};
+use super::json::Json;
+use super::problem::Problem;
+use crate::app::AppState;
+use crate::auth::Principal;
+use crate::ids::RunId;
+use crate::runs::engine::{Ask, StartRequest};
+use crate::runs::run::{DialectName, Form};
+
+/// The query of `GET /runs/{id}/events`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    after: Option<u64>,
+    dialect: Option<DialectName>,
+    events: Option<Events>,
+}
+
+fn run_id(text: &str) -> Result<RunId, Problem> {
+    RunId::parse(text)
+        .map_err(|_| Problem::bad("invalid_run_id", format!("run_id: has to be {}", crate::ids::FORM)))
+}
+
+/// The events of a run, from the start or after a cursor, then live.
+///
+/// # Errors
+/// 404 if the caller has no such run.
+pub async fn events(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = run_id(&id)?;
+    let after = match (query.after, headers.get("last-event-id")) {
+        (Some(after), _) => after,
+        (None, None) => 0,
+        (None, Some(cursor)) => {
+            let cursor = cursor.to_str().ok().and_then(|cursor| cursor.trim().parse().ok());
+            cursor.ok_or_else(|| Problem::bad("invalid_field", "Last-Event-ID: has to be a number"))?
+        }
+    };
+    let run = state.engine.find(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
+    let form = match (query.dialect, query.events) {
+        (None, None) => run.info.form.clone(),
+        (dialect, events) => Form {
+            dialect: dialect.unwrap_or_default(),
+            all: events.map_or(run.info.form.all, |events| events == Events::All),
+        },
+    };
+    Ok(chat::events(run, &form, after, state.engine.on_disconnect()))
+}
+
+/// Stops a run; answers when it has ended.
+///
+/// # Errors
+/// 404 if the caller has no such run.
+pub async fn stop(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = run_id(&id)?;
+    let receipt = state.engine.stop(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
+    Ok(axum::Json(receipt).into_response())
+}
+
+/// The body of `POST /runs/{id}/approvals`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvals {
+    approvals: Vec<Approval>,
+    #[serde(default)]
+    events: Option<Events>,
+    #[serde(default)]
+    run_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approval {
+    id: String,
+    approved: bool,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Decides on the calls that an interrupted run left open; the answer is the stream of the run that goes on.
+///
+/// # Errors
+/// 404 if the caller has no such run, 400 if nothing waits for a decision.
+pub async fn approvals(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+    Json(body): Json<Approvals>,
+) -> Result<Response, Problem> {
+    let id = run_id(&id)?;
+    let asked = state.engine.find(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
+    if body.approvals.is_empty() {
+        return Err(Problem::bad("invalid_field", "approvals: is empty"));
+    }
+    let decisions = body
+        .approvals
+        .into_iter()
+        .map(|approval| Decision {
+            id: approval.id,
+            verdict: if approval.approved { Verdict::Approve } else { Verdict::Refuse(approval.reason) },
+        })
+        .collect();
+    let request = StartRequest {
+        session_id: Some(asked.info.session_id.clone()),
+        run_id: chat::id(body.run_id.as_deref(), "run_id", "invalid_run_id")?,
+        ask: Ask::Resume { asked_by: id, decisions },
+        form: body.events.map_or_else(|| asked.info.form.clone(), Events::form),
+        on_busy: state.settings.on_busy,
+        client_tools: Vec::new(),
+        params: Params::default(),
+        principal,
+    };
+    chat::start(&state, request).await
+}
+
+/// The body of `POST /runs/{id}/feedback`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    rating: Rating,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Rating {
+    Up,
+    Down,
+}
+
+/// Keeps what the user thinks of an answer, beside the answer.
+///
+/// # Errors
+/// 404 if the caller has no such run.
+pub async fn feedback(
+    State(state): State<AppState>,
+    principal: Principal,
+    Path(id): Path<String>,
+    Json(body): Json<Feedback>,
+) -> Result<StatusCode, Problem> {
+    let id = run_id(&id)?;
+    let run = state.engine.find(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
+    let sessions = state.engine.sessions().ok_or_else(Problem::not_found)?;
+    if body.comment.as_ref().is_some_and(|comment| comment.len() > 4096) {
+        return Err(Problem::bad("invalid_field", "comment: the limit is 4096 bytes"));
+    }
+    let rating = match body.rating {
+        Rating::Up => "up",
+        Rating::Down => "down",
+    };
+    let key = crate::sessions::service::SessionKey {
+        owner: principal.owner().clone(),
+        id: run.info.session_id.clone(),
+    };
+    sessions.note_feedback(&key, &id, rating, body.comment.as_deref()).await?;
+    tracing::info!(run_id = %id, rating, "feedback");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,263 @@
+//! The task behind a run: it takes events from the agent, keeps them, shows them, and commits the turn.
+//!
+//! The order is what the promises rest on: an event is kept before it is shown; an intent is kept before its tool runs
+//! (the agent goes on only when the next event is asked for); the session is committed before the terminal event is
+//! shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use loquat_agent::event::{Event, Outcome};
+use loquat_agent::message::Message;
+use loquat_agent::transcript::Transcript;
+use loquat_agent::{Agent, RunContext, RunInput};
+use tokio::sync::oneshot;
+
+use super::journal::Journal;
+use super::run::Run;
+use crate::clock::later;
+use crate::sessions::repair;
+use crate::sessions::service::{Hold, SessionError, Sessions};
+
+/// How often a live run says that it is alive.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+/// How many events are kept and shown in one go.
+const BATCH: usize = 256;
+
+/// Everything a run needs.
+pub(super) struct Drive {
+    pub(super) run: Arc<Run>,
+    pub(super) agent: Agent,
+    pub(super) input: RunInput,
+    pub(super) cx: RunContext,
+    pub(super) journal: Box<dyn Journal>,
+    /// `None` where there is no store.
+    pub(super) session: Option<(Sessions, Hold)>,
+}
+
+impl Drive {
+    /// Runs to the end. `held` is told once the session is held (or could not be); nothing was shown before.
+    pub(super) async fn run(self, held: oneshot::Sender<Result<(), SessionError>>) {
+        let Self { run, agent, input, cx, journal, session } = self;
+        let history = session.as_ref().map(|(_, hold)| hold.history.clone()).unwrap_or_default();
+        let mut events = agent.run(history, input, cx);
+        let mut keeper = Keeper {
+            run,
+            journal,
+            transcript: Transcript::new(),
+            started: None,
+            first_text_ms: None,
+            tools: 0,
+            steps: 0,
+        };
+
+        let Ok((session, early)) = hold_while_calling(session, &mut events, held).await else {
+            return;
+        };
+        let terminal = match keeper.keep_until_terminal(early, &mut events, session.as_ref()).await {
+            Ok(terminal) => terminal,
+            Err(error) => {
+                tracing::error!(run_id = %keeper.run.info.id, %error, "the run log could not be written");
+                Event::Failed {
+                    error: "The answer could not be kept, so the run was ended.".into(),
+                    code: "run_log_unavailable".into(),
+                    retryable: true,
+                }
+            }
+        };
+        // The model's connection is closed before the slower work of saving.
+        drop(events);
+        keeper.end(session, terminal).await;
+    }
+}
+
+/// Writes the hold on the session while the model is already being called. Gives the events that came meanwhile.
+async fn hold_while_calling(
+    session: Option<(Sessions, Hold)>,
+    events: &mut (impl Stream<Item = Event> + Unpin),
+    held: oneshot::Sender<Result<(), SessionError>>,
+) -> Result<(Option<(Sessions, Hold)>, Vec<Event>), ()> {
+    let mut early = Vec::new();
+    let Some((sessions, mut hold)) = session else {
+        let _ = held.send(Ok(()));
+        return Ok((None, early));
+    };
+    let outcome = {
+        let mut writing = std::pin::pin!(sessions.hold(&mut hold));
+        loop {
+            // A tool must not run, and a run must not end, before the session is held.
+            let go_on = early.len() < BATCH
+                && !early
+                    .last()
+                    .is_some_and(|e: &Event| e.is_terminal() || matches!(e, Event::ToolCall { .. }));
+            tokio::select! {
+                outcome = &mut writing => break outcome,
+                Some(event) = events.next(), if go_on => early.push(event),
+            }
+        }
+    };
+    let failed = outcome.is_err();
+    // The caller may have gone; the run goes on all the same.
+    let _ = held.send(outcome);
+    if failed { Err(()) } else { Ok((Some((sessions, hold)), early)) }
+}
+
+/// Keeps and shows events.
+struct Keeper {
+    run: Arc<Run>,
+    journal: Box<dyn Journal>,
+    transcript: Transcript,
+    started: Option<Event>,
+    first_text_ms: Option<u64>,
+    steps: u32,
+    tools: u32,
+}
+
+impl Keeper {
+    async fn keep_until_terminal(
+        &mut self,
+        early: Vec<Event>,
+        events: &mut (impl Stream<Item = Event> + Unpin),
+        session: Option<&(Sessions, Hold)>,
+    ) -> Result<Event, super::journal::JournalError> {
+        let mut signs = tokio::time::interval(SIGN_OF_LIFE);
+        signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        signs.reset();
+        if let Some(terminal) = self.keep(early).await? {
+            return Ok(terminal);
+        }
+        loop {
+            let first = tokio::select! {
+                event = events.next() => event,
+                _ = signs.tick() => {
+                    if let Some((sessions, _)) = session {
+                        self.journal.alive(later(sessions.clock.now(), sessions.times.lease)).await?;
+                    }
+                    continue;
+                }
+            };
+            let Some(first) = first else { return Ok(repair::lost()) };
+            let mut batch = vec![first];
+            // What is there already goes along; nothing is waited for. After an intent nothing more is asked for
+            // until it is kept.
+            while batch.len() < BATCH && !matches!(batch.last(), Some(Event::ToolCall { .. })) {
+                match events.next().now_or_never() {
+                    Some(Some(event)) => batch.push(event),
+                    Some(None) | None => break,
+                }
+            }
+            if let Some(terminal) = self.keep(batch).await? {
+                return Ok(terminal);
+            }
+        }
+    }
+
+    /// Keeps and shows events up to a terminal one, which it gives back.
+    async fn keep(&mut self, mut batch: Vec<Event>) -> Result<Option<Event>, super::journal::JournalError> {
+        let terminal = batch.iter().position(Event::is_terminal).map(|at| {
+            batch.truncate(at + 1);
+            batch.remove(at)
+        });
+        if batch.is_empty() {
+            return Ok(terminal);
+        }
+        for event in &batch {
+            self.transcript.apply(event);
+            match event {
+                Event::Started { .. } => self.started = Some(event.clone()),
+                Event::Text { .. } => {
+                    let run = &self.run;
+                    self.first_text_ms.get_or_insert_with(|| run.age_ms());
+                }
+                Event::Usage { .. } => self.steps += 1,
+                Event::ToolResult { .. } => self.tools += 1,
+                _ => {}
+            }
+        }
+        let first = self.run.look().log().len() + 1;
+        self.journal.append(first, self.run.age_ms(), &batch).await?;
+        self.run.show(batch);
+        Ok(terminal)
+    }
+
+    /// Commits the session, keeps the terminal event, and shows it.
+    async fn end(mut self, session: Option<(Sessions, Hold)>, mut terminal: Event) {
+        let usage = self.run.look().usage();
+        if matches!(terminal, Event::Finished { outcome: Outcome::Cancelled })
+            && self.run.look().checkpointed()
+        {
+            terminal = repair::lost();
+        }
+        let turn = self.turn(&terminal);
+        let mut count = None;
+        if let Some((sessions, hold)) = session {
+            let usage = serde_json::to_value(usage).unwrap_or_default();
+            match sessions.commit(hold, turn, &terminal, self.started.as_ref(), usage).await {
+                Ok(messages) => count = Some(messages),
+                Err(error) => {
+                    tracing::error!(run_id = %self.run.info.id, session_id = %self.run.info.session_id, %error,
+                        "the turn was not committed");
+                    terminal = not_saved(&error);
+                }
+            }
+        }
+        if let Some(count) = count {
+            self.run.set_message_count(count);
+        }
+        let n = self.run.look().log().len() + 1;
+        if let Err(error) = self.journal.finish(n, self.run.age_ms(), &terminal, count).await {
+            // The turn is committed; only a later replay of its events will miss the end, and repair adds it.
+            tracing::warn!(run_id = %self.run.info.id, %error, "the end of the run log was not written");
+        }
+        let (outcome, code) = match &terminal {
+            Event::Finished { outcome } => (outcome.as_str(), ""),
+            Event::Failed { code, .. } => ("failed", code.as_str()),
+            _ => ("", ""),
+        };
+        let model = match &self.started {
+            Some(Event::Started { model }) => model.as_str(),
+            _ => "",
+        };
+        tracing::info!(
+            target: "loquat::run",
+            run_id = %self.run.info.id,
+            session_id = %self.run.info.session_id,
+            outcome,
+            code,
+            model,
+            steps = self.steps,
+            tools = self.tools,
+            input_tokens = usage.input_tokens,
+            output_tokens = usage.output_tokens,
+            cache_read_tokens = usage.cache_read_tokens,
+            first_token_ms = self.first_text_ms,
+            total_ms = self.run.age_ms(),
+            events = n,
+            readers = self.run.readers(),
+            "run ended"
+        );
+        self.run.show([terminal]);
+    }
+
+    /// The messages to store.
+    fn turn(&self, terminal: &Event) -> Vec<Message> {
+        if matches!(terminal, Event::Finished { outcome: Outcome::Interrupted }) {
+            return self.transcript.messages();
+        }
+        repair::answer_open_calls(&self.transcript)
+    }
+}
+
+fn not_saved(error: &SessionError) -> Event {
+    let (error, code, retryable) = match error {
+        SessionError::LeaseLost => (
+            "Another request took this conversation over, or it was deleted. This answer was not saved in it.",
+            "session_taken_over",
+            false,
+        ),
+        _ => ("The answer could not be saved. Please send the message again.", "session_not_saved", true),
+    };
+    Event::Failed { error: error.into(), code: code.into(), retryable }
+}

@@ -1,0 +1,157 @@
+//! Run logs on a local disk: one file a run, `{folder}/{owner}/{run}.jsonl`.
+//!
+//! The file is locked while its writer lives, so the death of a process is seen at once; the lease lines in it tell a
+//! frozen process from a live one.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use loquat_agent::event::Event;
+
+use super::journal::{
+    Journal, JournalError, Journals, Line, Liveness, Stored, encode, encode_end, encode_info,
+};
+use super::run::RunInfo;
+use crate::auth::Owner;
+use crate::ids::RunId;
+use crate::sessions::document::Lease;
+
+/// Logs as files: `{folder}/{owner}/{run}.jsonl`.
+#[derive(Clone, Debug)]
+pub struct FileJournals {
+    folder: Arc<PathBuf>,
+}
+
+struct FileJournal {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl FileJournals {
+    /// Keeps logs in a folder, which is made when the first one is written.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: Arc::new(folder.to_owned()) }
+    }
+
+    fn path(&self, owner: &Owner, run: &RunId) -> PathBuf {
+        self.folder.join(owner.segment_or_anonymous()).join(format!("{run}.jsonl"))
+    }
+}
+
+#[async_trait]
+impl Journals for FileJournals {
+    async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
+        let path = self.path(owner, &info.id);
+        let open = || OpenOptions::new().append(true).create_new(true).open(&path);
+        let opened = open().or_else(|error| match (error.kind(), path.parent()) {
+            (io::ErrorKind::NotFound, Some(folder)) => {
+                std::fs::create_dir_all(folder)?;
+                open()
+            }
+            _ => Err(error),
+        });
+        let mut file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => JournalError::Exists,
+            _ => error.into(),
+        })?;
+        // Nobody else knows the file yet; a lock that cannot be had (a file system without locks) leaves the leases.
+        let _ = file.try_lock();
+        let mut buffer = Vec::with_capacity(256);
+        encode_info(info, &mut buffer);
+        file.write_all(&buffer)?;
+        buffer.clear();
+        Ok(Box::new(FileJournal { file, buffer }))
+    }
+
+    async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError> {
+        match tokio::fs::read(self.path(owner, run)).await {
+            Ok(bytes) => {
+                let mut stored = Stored::default();
+                stored.read(&bytes);
+                Ok(Some(stored))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn liveness(&self, owner: &Owner, lease: &Lease, now: Timestamp) -> Result<Liveness, JournalError> {
+        let Some(stored) = self.read(owner, &lease.id).await? else {
+            return Ok(Liveness::Dead(Stored::default()));
+        };
+        let until = stored.lease_until.map_or(lease.lease_until, |until| until.max(lease.lease_until));
+        let held = match File::open(self.path(owner, &lease.id)).map(|file| file.try_lock_shared()) {
+            Ok(Err(TryLockError::WouldBlock)) => true,
+            Ok(_) | Err(_) => false,
+        };
+        Ok(if held && until > now { Liveness::Live } else { Liveness::Dead(stored) })
+    }
+
+    async fn seal(
+        &self,
+        owner: &Owner,
+        run: &RunId,
+        stored: &Stored,
+        terminal: Event,
+    ) -> Result<(), JournalError> {
+        // The log is written anew: a torn last line would spoil what is appended to it.
+        let mut lines = Vec::new();
+        if let Some(info) = &stored.info {
+            encode_info(info, &mut lines);
+        }
+        for (n, (event, t)) in (1..).zip(stored.events.iter().zip(&stored.times)) {
+            encode(n, *t, std::slice::from_ref(event), &mut lines);
+        }
+        let t = stored.times.last().copied().unwrap_or(0);
+        encode_end(stored.events.len() as u64 + 1, t, &terminal, stored.message_count, &mut lines);
+        let path = self.path(owner, run);
+        let fresh = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4()));
+        tokio::fs::write(&fresh, lines).await?;
+        tokio::fs::rename(&fresh, &path).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, owner: &Owner, run: &RunId) -> Result<(), JournalError> {
+        match tokio::fs::remove_file(self.path(owner, run)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for FileJournal {
+    async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {
+        encode(first, t, events, &mut self.buffer);
+        // Into the page cache, a few microseconds: handing it to another thread would cost more than the write.
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        Ok(written?)
+    }
+
+    async fn alive(&mut self, until: Timestamp) -> Result<(), JournalError> {
+        let _ = serde_json::to_writer(&mut self.buffer, &Line::Lease { lease_until: until });
+        self.buffer.push(b'\n');
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        Ok(written?)
+    }
+
+    async fn finish(
+        &mut self,
+        n: u64,
+        t: u64,
+        terminal: &Event,
+        message_count: Option<usize>,
+    ) -> Result<(), JournalError> {
+        encode_end(n, t, terminal, message_count, &mut self.buffer);
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        Ok(written?)
+    }
+}

@@ -1,0 +1,269 @@
+//! Where a run's log is kept so that it outlives its process.
+//!
+//! On a local disk each run is one file that grows: a write a wake-up, before the readers get the events, so the death
+//! of the process loses nothing that was shown. On object storage it goes out in segments by time. Both hold the same
+//! lines: first a [`RunInfo`], then one event a line, numbered.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use loquat_agent::event::Event;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::run::RunInfo;
+use crate::auth::Owner;
+use crate::ids::RunId;
+use crate::sessions::blob::BlobError;
+use crate::sessions::document::Lease;
+
+/// One line of a stored log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// The first line.
+    Info {
+        /// What is known from the start.
+        run: RunInfo,
+    },
+    /// An event.
+    Event {
+        /// Its number.
+        n: u64,
+        /// Milliseconds since the run began.
+        t: u64,
+        /// The event.
+        e: Event,
+    },
+    /// What the session held after the turn, before the terminal event.
+    Count {
+        /// The number of messages.
+        message_count: usize,
+    },
+    /// The writer is alive at least until then (object storage, where lines come rarely).
+    Lease {
+        /// Until when.
+        lease_until: Timestamp,
+    },
+}
+
+/// Why a log could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another run has this id.
+    #[error("a run with this id exists")]
+    Exists,
+    /// The local disk.
+    #[error("the run log cannot be written or read: {0}")]
+    Io(#[from] std::io::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] BlobError),
+}
+
+/// A stored log as it was read.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The first line; missing if nothing whole was written.
+    pub info: Option<RunInfo>,
+    /// The events in order, without gaps.
+    pub events: Vec<Event>,
+    /// When each came, in milliseconds since the run began.
+    pub times: Vec<u64>,
+    /// The last promise of being alive.
+    pub lease_until: Option<Timestamp>,
+    /// What the session held after the turn.
+    pub message_count: Option<usize>,
+}
+
+impl Stored {
+    /// Takes lines in. A torn last line (the process died while it wrote) and whatever follows a gap are left out.
+    pub fn read(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            if line.last() != Some(&b'\n') {
+                return;
+            }
+            match serde_json::from_slice(line) {
+                Ok(Line::Info { run }) => self.info = Some(run),
+                Ok(Line::Event { n, t, e }) if n == self.events.len() as u64 + 1 => {
+                    self.events.push(e);
+                    self.times.push(t);
+                }
+                // Read twice, by a follower.
+                Ok(Line::Event { n, .. }) if n <= self.events.len() as u64 => {}
+                Ok(Line::Count { message_count }) => self.message_count = Some(message_count),
+                Ok(Line::Lease { lease_until }) => self.lease_until = Some(lease_until),
+                Ok(Line::Event { .. }) | Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Whether the writer of a log is alive.
+#[derive(Clone, Debug)]
+pub enum Liveness {
+    /// It is, or may be.
+    Live,
+    /// It is not; this is what it left.
+    Dead(Stored),
+}
+
+/// Keeps the logs of runs.
+#[async_trait]
+pub trait Journals: Send + Sync {
+    /// Whether logs outlive the process, so that other processes can read them.
+    fn durable(&self) -> bool {
+        true
+    }
+
+    /// Begins the log of a run.
+    ///
+    /// # Errors
+    /// [`JournalError::Exists`] if the id is taken.
+    async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError>;
+
+    /// Reads a log; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the store fails.
+    async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError>;
+
+    /// Whether the run that holds a session is alive.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the store fails.
+    async fn liveness(&self, owner: &Owner, lease: &Lease, now: Timestamp) -> Result<Liveness, JournalError>;
+
+    /// Adds the terminal event to a log whose writer died. Adding it twice does no harm.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the store fails.
+    async fn seal(
+        &self,
+        owner: &Owner,
+        run: &RunId,
+        stored: &Stored,
+        terminal: Event,
+    ) -> Result<(), JournalError>;
+
+    /// Deletes a log.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the store fails.
+    async fn delete(&self, owner: &Owner, run: &RunId) -> Result<(), JournalError>;
+}
+
+/// The log of one live run.
+#[async_trait]
+pub trait Journal: Send {
+    /// Writes events; `first` is the number of the first one. When it returns they outlive the process, as far as the
+    /// store promises that.
+    ///
+    /// # Errors
+    /// [`JournalError`] if they could not be written.
+    async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError>;
+
+    /// Says that the writer is alive at least until then.
+    ///
+    /// # Errors
+    /// [`JournalError`] if it could not be written.
+    async fn alive(&mut self, until: Timestamp) -> Result<(), JournalError>;
+
+    /// Writes the terminal event, with what the session holds after the turn, and everything that is still held back.
+    ///
+    /// # Errors
+    /// [`JournalError`] if it could not be written.
+    async fn finish(
+        &mut self,
+        n: u64,
+        t: u64,
+        terminal: &Event,
+        message_count: Option<usize>,
+    ) -> Result<(), JournalError>;
+}
+
+/// The lines of events.
+pub(crate) fn encode(first: u64, t: u64, events: &[Event], out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct Borrowed<'a> {
+        n: u64,
+        t: u64,
+        e: &'a Event,
+    }
+    for (n, event) in (first..).zip(events) {
+        // Events are strings, numbers and JSON values: they always have a JSON form.
+        let _ = serde_json::to_writer(&mut *out, &Borrowed { n, t, e: event });
+        out.push(b'\n');
+    }
+}
+
+/// The last lines.
+pub(crate) fn encode_end(n: u64, t: u64, terminal: &Event, message_count: Option<usize>, out: &mut Vec<u8>) {
+    if let Some(message_count) = message_count {
+        let _ = serde_json::to_writer(&mut *out, &Line::Count { message_count });
+        out.push(b'\n');
+    }
+    encode(n, t, std::slice::from_ref(terminal), out);
+}
+
+/// The first line.
+pub(crate) fn encode_info(info: &RunInfo, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(&mut *out, &Line::Info { run: info.clone() });
+    out.push(b'\n');
+}
+
+/// No log is kept: the memory of the process is all there is. Only who is alive is known.
+#[derive(Clone, Debug, Default)]
+pub struct NoJournals {
+    live: Arc<Mutex<HashSet<RunId>>>,
+}
+
+struct NoJournal {
+    live: Arc<Mutex<HashSet<RunId>>>,
+    run: RunId,
+}
+
+impl Drop for NoJournal {
+    fn drop(&mut self) {
+        self.live.lock().remove(&self.run);
+    }
+}
+
+#[async_trait]
+impl Journals for NoJournals {
+    fn durable(&self) -> bool {
+        false
+    }
+    async fn create(&self, _: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
+        self.live.lock().insert(info.id.clone());
+        Ok(Box::new(NoJournal { live: Arc::clone(&self.live), run: info.id.clone() }))
+    }
+    async fn read(&self, _: &Owner, _: &RunId) -> Result<Option<Stored>, JournalError> {
+        Ok(None)
+    }
+    async fn liveness(&self, _: &Owner, lease: &Lease, _: Timestamp) -> Result<Liveness, JournalError> {
+        let live = self.live.lock().contains(&lease.id);
+        Ok(if live { Liveness::Live } else { Liveness::Dead(Stored::default()) })
+    }
+    async fn seal(&self, _: &Owner, _: &RunId, _: &Stored, _: Event) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn delete(&self, _: &Owner, _: &RunId) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for NoJournal {
+    async fn append(&mut self, _: u64, _: u64, _: &[Event]) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn alive(&mut self, _: Timestamp) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn finish(&mut self, _: u64, _: u64, _: &Event, _: Option<usize>) -> Result<(), JournalError> {
+        Ok(())
+    }
+}

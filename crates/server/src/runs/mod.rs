@@ -1,0 +1,10 @@
+//! Runs: the task behind every answer, its log, and those who read it.
+
+mod drive;
+pub mod engine;
+pub mod files;
+mod follow;
+pub mod journal;
+pub mod log;
+pub mod reader;
+pub mod run;

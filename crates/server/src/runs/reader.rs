@@ -1,0 +1,122 @@
+//! A reader of a run: a stream of bytes in one dialect, from any cursor, at its own pace.
+//!
+//! A reader holds a cursor and nothing else. One that falls behind reads the log again when it can, with neighbouring
+//! pieces of text joined, so memory does not grow with slow clients.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::engine::OnDisconnect;
+use super::log::Pace;
+use super::run::Run;
+use crate::dialects::{Encoder, Flow, facts};
+
+/// How long a stream may be silent.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How many bytes are handed over at once.
+const CHUNK: usize = 16 * 1024;
+/// How many events a reader may be behind a live run before it gets neighbouring text joined.
+const FAR_BEHIND: u64 = 512;
+
+/// One reader.
+pub struct Reader {
+    run: Arc<Run>,
+    encoder: Box<dyn Encoder>,
+    cursor: u64,
+    grown: watch::Receiver<u64>,
+    last_sent: Instant,
+    over: bool,
+    on_disconnect: OnDisconnect,
+}
+
+impl Reader {
+    /// A reader of what comes after event number `after`.
+    #[must_use]
+    pub fn new(
+        run: Arc<Run>,
+        mut encoder: Box<dyn Encoder>,
+        after: u64,
+        on_disconnect: OnDisconnect,
+    ) -> Self {
+        let grown = run.watch();
+        if encoder.stateful() && after > 0 {
+            let mut dropped = Vec::new();
+            let look = run.look();
+            let facts = facts(&run, &look);
+            look.log().read(0, Pace::EachPiece, |n, entry| {
+                dropped.clear();
+                n <= after && encoder.encode(n, entry, &facts, &mut dropped) == Flow::Continue && n < after
+            });
+        }
+        Self { run, encoder, cursor: after, grown, last_sent: Instant::now(), over: false, on_disconnect }
+    }
+
+    /// What is there to send now.
+    fn available(&mut self) -> Option<Bytes> {
+        let Self { run, encoder, cursor, over, .. } = self;
+        let mut out = Vec::new();
+        let look = run.look();
+        let behind = look.log().len().saturating_sub(*cursor);
+        let pace =
+            if behind > FAR_BEHIND && look.terminal().is_none() { Pace::Joined } else { Pace::EachPiece };
+        let facts = facts(run, &look);
+        look.log().read(*cursor, pace, |n, entry| {
+            *cursor = n;
+            *over = encoder.encode(n, entry, &facts, &mut out) == Flow::End;
+            !*over && out.len() < CHUNK
+        });
+        // A cursor beyond the end of a run that is over: there is nothing to wait for.
+        *over |= look.terminal().is_some() && *cursor >= look.log().len();
+        (!out.is_empty()).then(|| out.into())
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            self.grown.borrow_and_update();
+            if !self.over
+                && let Some(bytes) = self.available()
+            {
+                self.last_sent = Instant::now();
+                return Some(bytes);
+            }
+            if self.over {
+                return None;
+            }
+            tokio::select! {
+                // The sender lives as long as the run, which we hold.
+                _ = self.grown.changed() => {}
+                () = tokio::time::sleep_until(self.last_sent + HEARTBEAT) => {
+                    self.last_sent = Instant::now();
+                    let mut out = Vec::new();
+                    self.encoder.heartbeat(&mut out);
+                    return Some(out.into());
+                }
+            }
+        }
+    }
+
+    /// The frames as they come. The stream never yields an error: Lambda would write it into the body.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+        stream::unfold(self, |mut reader| async move { reader.next().await.map(|bytes| (Ok(bytes), reader)) })
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // A reader that leaves is no failure. Whether the run goes on without any is the owner's choice.
+        if self.on_disconnect == OnDisconnect::Cancel
+            && !self.over
+            && self.run.readers() <= 1
+            && !self.run.ended()
+        {
+            self.run.stop();
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! One run as its readers see it: a log that grows until its terminal event.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use loquat_agent::event::{Event, Usage};
+use parking_lot::{Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::log::{Entry, Log};
+use crate::auth::Owner;
+use crate::ids::{RunId, SessionId};
+
+/// What is known about a run from its start. The first line of its stored log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The run.
+    pub id: RunId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// How many messages were stored before this turn.
+    pub history_length: usize,
+    /// The dialect of the request that started it, and its form.
+    #[serde(default)]
+    pub form: Form,
+    /// The run this one goes on from, after a decision of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<RunId>,
+}
+
+/// In which words a run's events are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// The dialect.
+    #[serde(default)]
+    pub dialect: DialectName,
+    /// Every event, or the answer's text alone (`chat` only).
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// The dialects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DialectName {
+    /// The reference's own.
+    #[default]
+    Chat,
+    /// AG-UI 1.0.
+    AgUi,
+    /// AI SDK UI message stream v1.
+    AiSdk,
+    /// OpenAI chat completions.
+    Openai,
+    /// Bedrock AgentCore Runtime.
+    Agentcore,
+}
+
+/// One run. Shared by the task that drives it and by its readers.
+#[derive(Debug)]
+pub struct Run {
+    /// What is known from its start.
+    pub info: RunInfo,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Stops it.
+    pub cancel: CancellationToken,
+    state: Mutex<State>,
+    /// The number of events readers may see.
+    shown: watch::Sender<u64>,
+    started: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    log: Log,
+    ended: bool,
+    /// What the session held after the turn was committed.
+    message_count: Option<usize>,
+    /// The number of events when somebody first asked to stop.
+    stop_asked: Option<u64>,
+    usage: Usage,
+    text_chars: usize,
+    checkpointed: bool,
+}
+
+impl Run {
+    /// A run without events yet.
+    #[must_use]
+    pub fn new(info: RunInfo, owner: Owner) -> Arc<Self> {
+        Arc::new(Self {
+            info,
+            owner,
+            cancel: CancellationToken::new(),
+            state: Mutex::default(),
+            shown: watch::Sender::new(0),
+            started: Instant::now(),
+        })
+    }
+
+    /// Shows events to the readers. What follows a terminal event is dropped: there is exactly one, and it is last.
+    pub fn show(&self, events: impl IntoIterator<Item = Event>) {
+        let mut state = self.state.lock();
+        for event in events {
+            if state.ended {
+                break;
+            }
+            state.ended = event.is_terminal();
+            match &event {
+                Event::Usage { usage, .. } => state.usage += *usage,
+                Event::Text { text } => state.text_chars += text.chars().count(),
+                _ => {}
+            }
+            state.log.push(event);
+        }
+        let len = state.log.len();
+        drop(state);
+        self.shown.send_replace(len);
+    }
+
+    /// Notes how many messages the session holds now; readers of the terminal event are told.
+    pub fn set_message_count(&self, count: usize) {
+        self.state.lock().message_count = Some(count);
+    }
+
+    /// Asks it to stop. Repeated asking changes nothing.
+    pub fn stop(&self) {
+        let mut state = self.state.lock();
+        let len = state.log.len();
+        state.stop_asked.get_or_insert(len);
+        drop(state);
+        self.cancel.cancel();
+    }
+
+    /// Ends it because the process ends: like a stop, but told as a failure that can be tried again.
+    pub fn checkpoint(&self) {
+        self.state.lock().checkpointed = true;
+        self.cancel.cancel();
+    }
+
+    /// Looks at the log. The look blocks the writer: keep it short.
+    pub fn look(&self) -> Look<'_> {
+        Look(self.state.lock())
+    }
+
+    /// Whether the terminal event has been shown.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
+    /// Milliseconds since the run object was made.
+    #[must_use]
+    pub fn age_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells when there are more events.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shown.subscribe()
+    }
+
+    /// How many readers it has.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.shown.receiver_count()
+    }
+
+    /// Waits until the terminal event has been shown.
+    pub async fn finished(&self) {
+        let mut shown = self.watch();
+        while !self.ended() {
+            // The sender lives as long as `self`.
+            let _ = shown.changed().await;
+        }
+    }
+}
+
+/// A locked look at a run's log.
+pub struct Look<'a>(MutexGuard<'a, State>);
+
+impl Look<'_> {
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    /// The terminal event, if it has come.
+    #[must_use]
+    pub fn terminal(&self) -> Option<Event> {
+        match (self.0.ended, self.0.log.last()) {
+            (true, Some(Entry::Other(event))) => Some(event.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the session held after the turn.
+    #[must_use]
+    pub fn message_count(&self) -> Option<usize> {
+        self.0.message_count
+    }
+
+    /// The tokens of all its model calls.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.0.usage
+    }
+
+    /// Whether it was ended because its process ends.
+    #[must_use]
+    pub fn checkpointed(&self) -> bool {
+        self.0.checkpointed
+    }
+
+    /// How many characters of text it has shown.
+    #[must_use]
+    pub fn text_chars(&self) -> usize {
+        self.0.text_chars
+    }
+
+    /// How many events came after somebody asked to stop, the terminal one not counted.
+    #[must_use]
+    pub fn events_after_stop(&self) -> u64 {
+        let all = self.0.log.len().saturating_sub(u64::from(self.0.ended));
+        self.0.stop_asked.map_or(0, |asked| all.saturating_sub(asked))
+    }
+}

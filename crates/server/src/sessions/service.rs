@@ -1,0 +1,623 @@
+//! Commits, leases and repair, written once over [`BlobStore`].
+//!
+//! A turn reads its session once and writes it twice: at the start the user's message and the run's hold on the session,
+//! at the end the answer. Both writes are conditional on the state that was read, so of two writers only one succeeds,
+//! and a writer that lost its hold fails instead of overwriting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use loquat_agent::context::{Memo, Reach};
+use loquat_agent::event::{Event, Outcome};
+use loquat_agent::message::{Content, Message, Role};
+use loquat_agent::transcript::missing_result;
+use serde_json::Value;
+
+use super::blob::{BlobError, BlobStore, Condition, Durability, Version};
+use super::document::{Document, Lease, Pending, Unreadable};
+use super::index::{IndexError, Page, Query, SessionIndex, Summary};
+use super::repair;
+use crate::auth::Owner;
+use crate::clock::{Clock, later};
+use crate::ids::{RunId, SessionId};
+use crate::runs::journal::{JournalError, Journals, Liveness};
+
+/// Time constants of sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// How long a session lives after its last change.
+    pub ttl: Duration,
+    /// How long a run holds its session without a sign of life.
+    pub lease: Duration,
+    /// How long a question to the user stays open.
+    pub pending: Duration,
+    /// How long a write is tried again while the store does not answer.
+    pub patience: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        Self { ttl: day, lease: Duration::from_secs(20), pending: day, patience: Duration::from_secs(15) }
+    }
+}
+
+/// Where a session is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its id.
+    pub id: SessionId,
+}
+
+impl SessionKey {
+    /// The key in the store: `sessions/{id}.json` where nobody signs in, else `sessions/{owner}/{id}.json`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.owner.segment() {
+            Some(owner) => format!("sessions/{owner}/{}.json", self.id),
+            None => format!("sessions/{}.json", self.id),
+        }
+    }
+}
+
+/// Why a session could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// There is no such session for this owner.
+    #[error("there is no such session")]
+    NotFound,
+    /// Another run holds it.
+    #[error("the session is busy with run {0}")]
+    Busy(RunId),
+    /// This very run holds it already, or has ended in it.
+    #[error("the run {0} exists")]
+    SameRun(RunId),
+    /// Somebody else has taken the session over, or deleted it.
+    #[error("the session was taken over by another writer")]
+    LeaseLost,
+    /// The request does not fit the session.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The stored file is no session.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] BlobError),
+    /// The run log.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The list.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// The sessions of a service.
+#[derive(Clone)]
+pub struct Sessions {
+    /// Where they are.
+    pub store: Arc<dyn BlobStore>,
+    /// Their lists.
+    pub index: Arc<dyn SessionIndex>,
+    /// The logs of runs.
+    pub journals: Arc<dyn Journals>,
+    /// The time of day.
+    pub clock: Clock,
+    /// Time constants.
+    pub times: Times,
+}
+
+/// A session as it was read.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Its content.
+    pub document: Document,
+    /// The state it was read in; `None` if there is none yet.
+    pub version: Option<Version>,
+}
+
+/// What a run wants from its session.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// To answer a message.
+    Message {
+        /// The message.
+        message: Message,
+        /// Go on from the first so many messages; what stands after them becomes a branch.
+        history_length: Option<usize>,
+    },
+    /// To go on with a turn that waits for decisions.
+    Resume {
+        /// The run that asked.
+        asked_by: RunId,
+    },
+}
+
+/// A session that a run is about to hold: read, made ready, not yet written.
+#[derive(Debug)]
+pub struct Hold {
+    key: SessionKey,
+    run_id: RunId,
+    /// The session without the new message.
+    document: Document,
+    version: Option<Version>,
+    /// The user's new message.
+    message: Option<Message>,
+    /// Logs of dead runs that end with the write of this one.
+    seal: Option<(RunId, crate::runs::journal::Stored, Event)>,
+    /// What the model may need of the history, without the new message.
+    pub history: Vec<Message>,
+    /// How many messages stand before `history`.
+    pub skipped: usize,
+    /// What the context strategy noted.
+    pub memo: Memo,
+}
+
+impl Hold {
+    /// How many messages stand before the new one.
+    #[must_use]
+    pub fn history_length(&self) -> usize {
+        self.document.count()
+    }
+}
+
+impl Sessions {
+    /// Reads a session; an expired one is as good as none.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`], [`SessionError::Unreadable`].
+    pub async fn open(&self, key: &SessionKey) -> Result<Opened, SessionError> {
+        let now = self.clock.now();
+        match self.store.get(&key.path()).await? {
+            Some(blob) => {
+                let document = Document::parse(blob.bytes)?;
+                let expired = later(document.head.updated_at, self.times.ttl) < now;
+                let document = if expired { self.fresh(key, now) } else { document };
+                Ok(Opened { document, version: Some(blob.version) })
+            }
+            None => Ok(Opened { document: self.fresh(key, now), version: None }),
+        }
+    }
+
+    fn fresh(&self, key: &SessionKey, now: Timestamp) -> Document {
+        Document::new(key.id.clone(), key.owner.segment(), now)
+    }
+
+    /// Reads a session for its owner to look at. One whose run died is repaired first.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] if there is none.
+    pub async fn view(&self, key: &SessionKey) -> Result<Document, SessionError> {
+        for _ in 0..8 {
+            let mut opened = self.open(key).await?;
+            if opened.version.is_none() || opened.document.count() == 0 {
+                return Err(SessionError::NotFound);
+            }
+            let Some(lease) = opened.document.head.run.clone() else { return Ok(opened.document) };
+            let now = self.clock.now();
+            let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
+                return Ok(opened.document);
+            };
+            let terminal = repair::complete(&mut opened.document, &lease, &stored, now);
+            match self.write(key, &opened.document, opened.version, Durability::Full).await {
+                Ok(_) => {
+                    self.journals.seal(&key.owner, &lease.id, &stored, terminal).await?;
+                    tracing::info!(session_id = %key.id, run_id = %lease.id, "repaired a session whose run died");
+                    return Ok(opened.document);
+                }
+                // Somebody else repaired it, or went on with it: look again.
+                Err(SessionError::Store(BlobError::Conflict)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be read".into())))
+    }
+
+    async fn write(
+        &self,
+        key: &SessionKey,
+        document: &Document,
+        version: Option<Version>,
+        durability: Durability,
+    ) -> Result<Version, SessionError> {
+        let condition = version.map_or(Condition::Create, Condition::Match);
+        Ok(self.store.put(&key.path(), document.encode(), condition, durability).await?)
+    }
+
+    /// Reads a session and makes it ready for a run: repairs what a dead run left, dismisses open questions, branches.
+    /// Nothing is written yet, so the model can be called while [`Self::hold`] writes.
+    ///
+    /// # Errors
+    /// [`SessionError::Busy`] if a live run holds the session, [`SessionError::SameRun`] if it is this one.
+    pub async fn prepare(
+        &self,
+        key: &SessionKey,
+        run_id: &RunId,
+        wish: Wish,
+        reach: Reach,
+    ) -> Result<Hold, SessionError> {
+        let Opened { mut document, version } = self.open(key).await?;
+        let now = self.clock.now();
+        if document
+            .last(64)?
+            .iter()
+            .any(|m| m.metadata.get("run_id").and_then(Value::as_str) == Some(run_id.as_str()))
+        {
+            return Err(SessionError::SameRun(run_id.clone()));
+        }
+        let mut seal = None;
+        if let Some(lease) = document.head.run.clone() {
+            match self.journals.liveness(&key.owner, &lease, now).await? {
+                Liveness::Live if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
+                Liveness::Live => return Err(SessionError::Busy(lease.id)),
+                Liveness::Dead(stored) => {
+                    let terminal = repair::complete(&mut document, &lease, &stored, now);
+                    seal = Some((lease.id, stored, terminal));
+                }
+            }
+        }
+        let message = match wish {
+            Wish::Message { mut message, history_length } => {
+                if let Some(keep) = history_length {
+                    if keep > document.count() {
+                        return Err(SessionError::Invalid("history_length is more than the session holds"));
+                    }
+                    document.branch(keep, now)?;
+                }
+                dismiss(&mut document, now)?;
+                message.metadata.insert("run_id".into(), run_id.as_str().into());
+                message.metadata.insert("created_at".into(), now.to_string().into());
+                if document.head.title.is_none() {
+                    document.head.title = title_of(&message);
+                }
+                Some(message)
+            }
+            Wish::Resume { asked_by } => {
+                match &document.head.pending {
+                    Some(pending) if pending.run_id != asked_by => {
+                        return Err(SessionError::Invalid("another run of this session waits for decisions"));
+                    }
+                    Some(pending) if pending.expires_at < now => {
+                        return Err(SessionError::Invalid(
+                            "the time for a decision is over; send a new message",
+                        ));
+                    }
+                    Some(_) => {}
+                    None => return Err(SessionError::Invalid("nothing waits for a decision")),
+                }
+                None
+            }
+        };
+        let resumes = message.is_none();
+        document.head.pending = None;
+        document.head.epoch += 1;
+        document.head.updated_at = now;
+        document.head.run =
+            Some(Lease { id: run_id.clone(), lease_until: later(now, self.times.lease), resumes });
+        let wanted = match reach {
+            Reach::Last(n) => n.saturating_sub(usize::from(!resumes)),
+            Reach::All => usize::MAX,
+        };
+        let history = document.last(wanted)?;
+        let skipped = document.count() - history.len();
+        let memo = Memo::new(document.head.memo.clone());
+        Ok(Hold {
+            key: key.clone(),
+            run_id: run_id.clone(),
+            document,
+            version,
+            message,
+            seal,
+            history,
+            skipped,
+            memo,
+        })
+    }
+
+    /// Writes the user's message and the run's hold on the session.
+    ///
+    /// # Errors
+    /// [`SessionError::LeaseLost`] if another writer was faster: the caller may prepare again.
+    pub async fn hold(&self, hold: &mut Hold) -> Result<(), SessionError> {
+        let mut document = hold.document.clone();
+        document.append(hold.message.as_slice());
+        // A start that survives the process is enough: only what was committed is promised beyond that.
+        let written = self.put_own(hold, &document, Durability::Process).await?;
+        hold.version = Some(written);
+        if let Some((run, stored, terminal)) = hold.seal.take() {
+            self.journals.seal(&hold.key.owner, &run, &stored, terminal).await?;
+        }
+        self.list(&hold.key, &document, hold.message.as_ref().map(Message::text).as_deref());
+        Ok(())
+    }
+
+    /// Writes the answer and lets the session go. Gives the number of messages it holds now.
+    ///
+    /// # Errors
+    /// [`SessionError::LeaseLost`] if somebody else holds the session now, or it was deleted: nothing was written.
+    pub async fn commit(
+        &self,
+        mut hold: Hold,
+        mut turn: Vec<Message>,
+        terminal: &Event,
+        started: Option<&Event>,
+        usage: Value,
+    ) -> Result<usize, SessionError> {
+        let now = self.clock.now();
+        repair::mark(&mut turn, hold.run_id.as_str(), now, terminal, started);
+        if let Some(last) = turn.iter_mut().rev().find(|message| message.role == Role::Assistant) {
+            last.metadata.insert("usage".into(), usage);
+        }
+        let mut message = hold.message.take();
+        if let (true, Some(message)) = (turn.is_empty(), message.as_mut()) {
+            repair::note_end(message, terminal);
+        }
+        let pending = matches!(terminal, Event::Finished { outcome: Outcome::Interrupted })
+            .then(|| Pending { run_id: hold.run_id.clone(), expires_at: later(now, self.times.pending) });
+        let said: String =
+            turn.iter().filter(|m| m.role == Role::Assistant).map(|m| m.text() + "\n").collect();
+        // The head may have changed meanwhile (a new title): then the write is made again on top of it.
+        let mut base = hold.document.clone();
+        loop {
+            let mut document = base.clone();
+            document.append(message.as_slice());
+            document.append(&turn);
+            document.head.run = None;
+            document.head.updated_at = now;
+            document.head.memo = hold.memo.to_map();
+            document.head.pending.clone_from(&pending);
+            match self.put_own(&mut hold, &document, Durability::Full).await {
+                Ok(_) => {
+                    self.list(&hold.key, &document, Some(&said));
+                    return Ok(document.count());
+                }
+                Err(SessionError::LeaseLost) => {
+                    // Ours still, only its head was touched?
+                    let opened = self.open(&hold.key).await?;
+                    if !holds(&opened.document, &hold) {
+                        return Err(SessionError::LeaseLost);
+                    }
+                    base.head.title = opened.document.head.title;
+                    hold.version = opened.version;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A conditional write whose answer may be lost: while the store does not answer it is tried again, and what is
+    /// stored decides whether an earlier try went through.
+    async fn put_own(
+        &self,
+        hold: &mut Hold,
+        document: &Document,
+        durability: Durability,
+    ) -> Result<Version, SessionError> {
+        let deadline = tokio::time::Instant::now() + self.times.patience;
+        let mut pause = Duration::from_millis(50);
+        let bytes = document.encode();
+        let path = hold.key.path();
+        let mut unsure = false;
+        loop {
+            let condition = hold.version.clone().map_or(Condition::Create, Condition::Match);
+            let outcome = match self.store.put(&path, bytes.clone(), condition, durability).await {
+                // After a try whose answer was lost the conflict may be with ourselves.
+                Err(BlobError::Conflict) if unsure => match self.store.get(&path).await {
+                    Ok(Some(blob)) if blob.bytes == bytes => Ok(blob.version),
+                    Ok(_) => return Err(SessionError::LeaseLost),
+                    Err(error) => Err(error),
+                },
+                Err(BlobError::Conflict) => return Err(SessionError::LeaseLost),
+                outcome => outcome,
+            };
+            match outcome {
+                Err(BlobError::Unavailable(_)) if tokio::time::Instant::now() + pause < deadline => {
+                    unsure = true;
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    /// Updates the list beside the turn: the list is derived, so its failure is only logged.
+    fn list(&self, key: &SessionKey, document: &Document, text: Option<&str>) {
+        let summary = summary_of(document);
+        let (index, owner) = (Arc::clone(&self.index), key.owner.segment().unwrap_or_default().to_owned());
+        let text = text.map(str::to_owned);
+        tokio::spawn(async move {
+            if let Err(error) = index.upsert(&owner, &summary, text.as_deref()).await {
+                tracing::warn!(session_id = summary.session_id, %error, "the list of sessions was not updated");
+            }
+        });
+    }
+
+    /// A page of an owner's sessions.
+    ///
+    /// # Errors
+    /// [`SessionError::Index`].
+    pub async fn page(&self, owner: &Owner, query: &Query<'_>) -> Result<Page, SessionError> {
+        Ok(self.index.list(owner.segment().unwrap_or_default(), query).await?)
+    }
+
+    /// Gives a session a title.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] if there is none.
+    pub async fn rename(&self, key: &SessionKey, title: &str) -> Result<Summary, SessionError> {
+        self.change_head(key, |document| document.head.title = Some(title.to_owned())).await
+    }
+
+    /// Notes on a run's last answer what the user thinks of it.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] if the session or the run's answer is not there.
+    pub async fn note_feedback(
+        &self,
+        key: &SessionKey,
+        run: &RunId,
+        rating: &str,
+        comment: Option<&str>,
+    ) -> Result<(), SessionError> {
+        for _ in 0..8 {
+            let Opened { mut document, version } = self.open(key).await?;
+            let mut messages = document.last(document.count())?;
+            let of_run = |m: &Message| m.metadata.get("run_id").and_then(Value::as_str) == Some(run.as_str());
+            let Some(answer) = messages.iter_mut().rev().find(|m| of_run(m)) else {
+                return Err(SessionError::NotFound);
+            };
+            let mut feedback = serde_json::json!({"rating": rating});
+            if let Some(comment) = comment {
+                feedback["comment"] = comment.into();
+            }
+            answer.metadata.insert("feedback".into(), feedback);
+            document.replace(&messages);
+            match self.write(key, &document, version, Durability::Full).await {
+                Err(SessionError::Store(BlobError::Conflict)) => {}
+                outcome => return outcome.map(drop),
+            }
+        }
+        Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be written".into())))
+    }
+
+    async fn change_head(
+        &self,
+        key: &SessionKey,
+        change: impl Fn(&mut Document),
+    ) -> Result<Summary, SessionError> {
+        for _ in 0..8 {
+            let Opened { mut document, version } = self.open(key).await?;
+            if version.is_none() || document.count() == 0 {
+                return Err(SessionError::NotFound);
+            }
+            change(&mut document);
+            match self.write(key, &document, version, Durability::Full).await {
+                Ok(_) => {
+                    let summary = summary_of(&document);
+                    let owner = key.owner.segment().unwrap_or_default();
+                    self.index.upsert(owner, &summary, None).await?;
+                    return Ok(summary);
+                }
+                Err(SessionError::Store(BlobError::Conflict)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be written".into())))
+    }
+
+    /// Deletes a session with the logs of its runs.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] if there is none.
+    pub async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
+        let owner = key.owner.segment().unwrap_or_default();
+        let Some(blob) = self.store.get(&key.path()).await? else {
+            self.index.remove(owner, key.id.as_str()).await?;
+            return Err(SessionError::NotFound);
+        };
+        let expired_or_empty = self.open(key).await.is_ok_and(|opened| opened.document.count() == 0);
+        self.store.delete(&key.path()).await?;
+        self.index.remove(owner, key.id.as_str()).await?;
+        // An unreadable file is deleted all the same; its logs cannot be found.
+        if let Ok(document) = Document::parse(blob.bytes) {
+            for run in runs_of(&document) {
+                self.journals.delete(&key.owner, &run).await?;
+            }
+        }
+        if expired_or_empty { Err(SessionError::NotFound) } else { Ok(()) }
+    }
+
+    /// Deletes the sessions that have not changed for [`Times::ttl`]; gives how many.
+    ///
+    /// # Errors
+    /// [`SessionError::Store`], [`SessionError::Index`].
+    pub async fn sweep(&self) -> Result<usize, SessionError> {
+        let ttl = i64::try_from(self.times.ttl.as_millis()).unwrap_or(i64::MAX);
+        let now = self.clock.now();
+        let before =
+            Timestamp::from_millisecond(now.as_millisecond().saturating_sub(ttl)).unwrap_or(Timestamp::MIN);
+        let mut swept = 0;
+        for (owner, id) in self.index.stale(before, 1000).await? {
+            let Ok(id) = SessionId::parse(&id) else { continue };
+            let key = SessionKey { owner: Owner::stored(&owner), id };
+            match self.delete(&key).await {
+                Ok(()) | Err(SessionError::NotFound) => swept += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// Whether the stored session is still held by this very run.
+fn holds(stored: &Document, hold: &Hold) -> bool {
+    stored.head.epoch == hold.document.head.epoch
+        && stored.head.run.as_ref().is_some_and(|lease| lease.id == hold.run_id)
+}
+
+/// Calls that wait for a decision are dismissed by a new message; calls that an old program left open are answered.
+fn dismiss(document: &mut Document, now: Timestamp) -> Result<(), Unreadable> {
+    let Some(pending) = document.head.pending.take() else { return Ok(()) };
+    let history = document.last(64)?;
+    let Some(asked) = history.iter().rposition(|message| message.tool_uses().next().is_some()) else {
+        return Ok(());
+    };
+    let answered: Vec<&str> = history[asked + 1..]
+        .iter()
+        .flat_map(|message| message.tool_results().map(|r| r.tool_use_id.as_str()))
+        .collect();
+    let why = if pending.expires_at < now {
+        "Nobody decided on this call in time. It was not run."
+    } else {
+        "The user did not decide on this call and wrote a new message instead. It was not run."
+    };
+    let answers: Vec<Content> = history[asked]
+        .tool_uses()
+        .filter(|call| !answered.contains(&call.tool_use_id.as_str()))
+        .map(|call| Content::ToolResult(missing_result(&call.tool_use_id, why)))
+        .collect();
+    if !answers.is_empty() {
+        document.append(&[Message::new(Role::User, answers)]);
+    }
+    Ok(())
+}
+
+/// The first line of a message, at most 80 characters.
+fn title_of(message: &Message) -> Option<String> {
+    let text = message.text();
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    Some(line.chars().take(80).collect())
+}
+
+/// What a list shows of a session.
+#[must_use]
+pub fn summary_of(document: &Document) -> Summary {
+    let head = &document.head;
+    Summary {
+        session_id: head.session_id.to_string(),
+        title: head.title.clone().unwrap_or_default(),
+        created_at: head.created_at.unwrap_or(head.updated_at),
+        updated_at: head.updated_at,
+        message_count: document.count() as u64,
+        run_id: head.run.as_ref().map(|lease| lease.id.to_string()),
+    }
+}
+
+/// The runs that a session's messages come from.
+fn runs_of(document: &Document) -> Vec<RunId> {
+    let mut runs: Vec<RunId> = Vec::new();
+    let branches: Vec<super::document::Branch> =
+        serde_json::from_str(&document.raw_branches()).unwrap_or_default();
+    let messages = document.last(document.count()).unwrap_or_default();
+    for message in messages.iter().chain(branches.iter().flat_map(|branch| &branch.messages)) {
+        let run = message.metadata.get("run_id").and_then(Value::as_str).and_then(|id| RunId::parse(id).ok());
+        if let Some(run) = run.filter(|run| runs.last() != Some(run)) {
+            runs.push(run);
+        }
+    }
+    runs
+}

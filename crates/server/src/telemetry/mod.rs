@@ -1,0 +1,3 @@
+//! What the service tells its operator.
+
+pub mod logs;
