@@ -168,11 +168,8 @@ pub async fn delete_all(State(state): State<AppState>, principal: Principal) -> 
         }
         for summary in page.sessions {
             let key = key(&principal, &summary.session_id)?;
-            match sessions.open(&key).await.map(|opened| opened.document.head.run) {
-                Ok(Some(lease)) => {
-                    state.engine.stop(&key.owner, &lease.id).await?;
-                }
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(lease)) = sessions.open(&key).await.map(|opened| opened.document.head.run) {
+                state.engine.stop(&key.owner, &lease.id).await?;
             }
             match sessions.delete(&key).await {
                 Ok(()) => deleted += 1,
