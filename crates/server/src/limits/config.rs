@@ -23,10 +23,13 @@ pub struct LimitsConfig {
     pub trusted_proxies: u8,
     /// How deep JSON in a request may be nested.
     pub json_depth: u32,
-    /// Seconds in which the headers of a request, and then its body, must arrive.
+    /// Seconds in which the body of a request must arrive.
     pub read_seconds: u32,
-    /// Seconds that a connection may stay open between two requests.
+    /// Seconds that a connection may be open without the whole of a request's headers, between two requests as well.
+    /// A load balancer in front must be told less.
     pub idle_seconds: u32,
+    /// Seconds that a client may leave what is written to it unread.
+    pub write_seconds: u32,
     /// The largest size of all headers of a request, in bytes.
     pub header_bytes: u32,
     /// How many connections are open at a time.
@@ -46,6 +49,7 @@ impl Default for LimitsConfig {
             json_depth: 64,
             read_seconds: 30,
             idle_seconds: 75,
+            write_seconds: 60,
             header_bytes: 32 * 1_024,
             connections: 20_000,
         }
