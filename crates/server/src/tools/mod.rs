@@ -1,0 +1,17 @@
+//! Where tools come from: built in, MCP servers, Python files, Lambda functions, HTTP APIs. All meet in [`Toolbox`],
+//! which gives a run its tools under unique names, with the owner's policies applied.
+//!
+//! A source that is down, slow or wrong costs its own tools and nothing else.
+
+pub mod aws;
+mod builtin;
+pub mod config;
+mod guard;
+mod mcp;
+mod naming;
+#[cfg(test)]
+pub(crate) mod testing;
+mod toolbox;
+
+pub use builtin::memory::{Fact, MemoryError, MemoryStore, NOBODY, VolatileMemory};
+pub use toolbox::{SourceKind, SourceState, SourceStatus, ToolDeps, Toolbox};
