@@ -11,11 +11,9 @@ use aws_sigv4::sign::v4;
 use aws_types::service_config::ServiceConfigKey;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// Gives the AWS configuration when the first call needs it: credentials, region, endpoint overrides.
-pub type AwsLoader = Arc<dyn Fn() -> BoxFuture<'static, SdkConfig> + Send + Sync>;
+use crate::aws::AwsLoader;
 
 /// The longest answer that is read, in bytes. Lambda's own limit is 6 MB.
 const MAX_ANSWER: usize = 8 << 20;
@@ -53,18 +51,17 @@ pub(crate) struct AwsAnswer {
 #[derive(Clone)]
 pub(crate) struct AwsCaller {
     loader: AwsLoader,
-    config: Arc<tokio::sync::OnceCell<SdkConfig>>,
     client: Arc<tokio::sync::OnceCell<reqwest::Client>>,
 }
 
 impl AwsCaller {
     pub(crate) fn new(loader: AwsLoader) -> Self {
-        Self { loader, config: Arc::default(), client: Arc::default() }
+        Self { loader, client: Arc::default() }
     }
 
     /// Sends a signed POST. Nothing is retried: a function may have run.
     pub(crate) async fn post(&self, request: AwsRequest) -> Result<AwsAnswer, String> {
-        let config = self.config.get_or_init(|| (self.loader)()).await;
+        let config = &(self.loader)().await;
         let client = self
             .client
             .get_or_try_init(|| async {

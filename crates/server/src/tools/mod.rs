@@ -3,7 +3,7 @@
 //!
 //! A source that is down, slow or wrong costs its own tools and nothing else.
 
-pub mod aws;
+mod aws;
 mod builtin;
 pub mod config;
 mod guard;
@@ -11,6 +11,8 @@ mod mcp;
 mod naming;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod toolbox;
 
 pub use builtin::memory::{Fact, MemoryError, MemoryStore, NOBODY, VolatileMemory};

@@ -11,11 +11,11 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use super::aws::AwsLoader;
 use super::builtin::{self, memory::MemoryStore};
 use super::config::{ToolPolicy, ToolsConfig};
 use super::mcp::{Server, Settings, resource_offers};
 use super::naming::{Offer, settle};
+use crate::aws::AwsLoader;
 
 /// How long the first run waits for servers that are still connecting.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
@@ -78,6 +78,9 @@ pub struct SourceStatus {
     pub protocol: Option<String>,
 }
 
+/// The tools at one count of changes.
+type Snapshot = (u64, Arc<[Arc<dyn Tool>]>);
+
 /// All tools of the server.
 pub struct Toolbox {
     fixed: Vec<Offer>,
@@ -86,7 +89,7 @@ pub struct Toolbox {
     policies: BTreeMap<String, ToolPolicy>,
     /// Counts the changes of what servers offer.
     version: Arc<AtomicU64>,
-    snapshot: Mutex<Option<(u64, Arc<[Arc<dyn Tool>]>)>>,
+    snapshot: Mutex<Option<Snapshot>>,
     wait: Duration,
     first_use: OnceCell<Instant>,
 }
@@ -172,6 +175,16 @@ impl Toolbox {
     pub async fn check(&self) -> Vec<SourceStatus> {
         futures_util::future::join_all(self.servers.iter().map(|server| server.settled())).await;
         self.status()
+    }
+
+    /// The last lines of a server's error output, whatever its state.
+    #[cfg(test)]
+    pub(crate) fn output_of(&self, name: &str) -> Vec<String> {
+        self.servers
+            .iter()
+            .filter(|server| **server.name() == *name)
+            .flat_map(|server| server.tail())
+            .collect()
     }
 
     /// Ends the sources and their processes.

@@ -6,7 +6,8 @@ use loquat_agent::tool::{Tool, ToolContext, ToolOutput, ToolSpec};
 use serde_json::{Value, json};
 
 use super::text;
-use crate::tools::aws::{AwsCaller, AwsLoader, AwsRequest, Service, error_text};
+use crate::aws::AwsLoader;
+use crate::tools::aws::{AwsCaller, AwsRequest, Service, error_text};
 use crate::tools::config::RetrieveConfig;
 
 pub(crate) struct Retrieve {

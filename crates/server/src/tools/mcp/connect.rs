@@ -20,7 +20,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 
 use super::handler::Handler;
-use super::oauth::{OAuthHttp, TokenSource};
+use super::http::Http;
+use super::oauth::TokenSource;
 use super::{Settings, Transport};
 use crate::tools::config::McpProtocol;
 
@@ -140,18 +141,10 @@ pub(super) async fn connect(
             if let Some(token) = bearer_token {
                 config = config.auth_header(token.expose());
             }
-            match oauth {
-                None => {
-                    let transport = StreamableHttpClientTransport::with_client(client, config);
-                    handler.serve_with_lifecycle(transport, lifecycle).await.map_err(failed)
-                }
-                Some(oauth) => {
-                    let tokens = Arc::new(TokenSource::new(oauth.clone(), url, client.clone()));
-                    let client = OAuthHttp::new(client, tokens);
-                    let transport = StreamableHttpClientTransport::with_client(client, config);
-                    handler.serve_with_lifecycle(transport, lifecycle).await.map_err(failed)
-                }
-            }
+            let tokens =
+                oauth.as_ref().map(|oauth| Arc::new(TokenSource::new(oauth.clone(), url, client.clone())));
+            let transport = StreamableHttpClientTransport::with_client(Http::new(client, tokens), config);
+            handler.serve_with_lifecycle(transport, lifecycle).await.map_err(failed)
         }
     }
 }

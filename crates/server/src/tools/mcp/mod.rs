@@ -8,6 +8,7 @@
 mod connect;
 mod convert;
 mod handler;
+mod http;
 mod oauth;
 mod resources;
 mod supervisor;

@@ -1,20 +1,10 @@
 //! OAuth 2 client credentials for HTTP servers: a token is fetched when it is first needed, kept until shortly before
 //! it expires, and fetched anew once when the server refuses it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use futures_util::stream::BoxStream;
-use http::{HeaderName, HeaderValue};
-use rmcp::model::ClientJsonRpcMessage;
-use rmcp::transport::streamable_http_client::{
-    SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
-    StreamableHttpResponseLimits,
-};
 use serde::Deserialize;
-use sse_stream::Sse;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -64,7 +54,7 @@ impl TokenSource {
     }
 
     /// A token; not `refused`, which the server did not take.
-    async fn token(&self, refused: Option<&str>) -> Result<String, String> {
+    pub(super) async fn token(&self, refused: Option<&str>) -> Result<String, String> {
         let mut kept = self.kept.lock().await;
         if let Some((token, until)) = &kept.token
             && *until > Instant::now()
@@ -179,134 +169,4 @@ fn well_known(url: &Url, kind: &str) -> Vec<String> {
 
 fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-/// An HTTP client that puts a token on every request.
-#[derive(Clone)]
-pub(super) struct OAuthHttp {
-    inner: reqwest::Client,
-    tokens: Arc<TokenSource>,
-}
-
-type Failure = StreamableHttpError<reqwest::Error>;
-type Events = BoxStream<'static, Result<Sse, SseError>>;
-
-impl OAuthHttp {
-    pub(super) fn new(inner: reqwest::Client, tokens: Arc<TokenSource>) -> Self {
-        Self { inner, tokens }
-    }
-
-    async fn with_token<T, F, Fut>(&self, call: F) -> Result<T, Failure>
-    where
-        F: Fn(String) -> Fut,
-        Fut: Future<Output = Result<T, Failure>>,
-    {
-        let fail = |why: String| Failure::Io(std::io::Error::other(format!("OAuth: {why}")));
-        let token = self.tokens.token(None).await.map_err(fail)?;
-        match call(token.clone()).await {
-            Err(StreamableHttpError::AuthRequired(_)) => {
-                call(self.tokens.token(Some(&token)).await.map_err(fail)?).await
-            }
-            answer => answer,
-        }
-    }
-}
-
-impl StreamableHttpClient for OAuthHttp {
-    type Error = reqwest::Error;
-
-    async fn post_message(
-        &self,
-        uri: Arc<str>,
-        message: ClientJsonRpcMessage,
-        session_id: Option<Arc<str>>,
-        auth_header: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
-        let limits = StreamableHttpResponseLimits::default();
-        self.post_message_with_response_limits(uri, message, session_id, auth_header, custom_headers, limits)
-            .await
-    }
-
-    async fn post_message_with_response_limits(
-        &self,
-        uri: Arc<str>,
-        message: ClientJsonRpcMessage,
-        session_id: Option<Arc<str>>,
-        _: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-        limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
-        self.with_token(|token| {
-            self.inner.post_message_with_response_limits(
-                Arc::clone(&uri),
-                message.clone(),
-                session_id.clone(),
-                Some(token),
-                custom_headers.clone(),
-                limits,
-            )
-        })
-        .await
-    }
-
-    async fn delete_session(
-        &self,
-        uri: Arc<str>,
-        session_id: Arc<str>,
-        _: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<(), Failure> {
-        self.with_token(|token| {
-            self.inner.delete_session(
-                Arc::clone(&uri),
-                Arc::clone(&session_id),
-                Some(token),
-                custom_headers.clone(),
-            )
-        })
-        .await
-    }
-
-    async fn get_stream(
-        &self,
-        uri: Arc<str>,
-        session_id: Option<Arc<str>>,
-        last_event_id: Option<String>,
-        auth_header: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<Events, Failure> {
-        let limit = StreamableHttpResponseLimits::default().max_sse_event_size;
-        self.get_stream_with_max_sse_event_size(
-            uri,
-            session_id,
-            last_event_id,
-            auth_header,
-            custom_headers,
-            limit,
-        )
-        .await
-    }
-
-    async fn get_stream_with_max_sse_event_size(
-        &self,
-        uri: Arc<str>,
-        session_id: Option<Arc<str>>,
-        last_event_id: Option<String>,
-        _: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-        max_sse_event_size: usize,
-    ) -> Result<Events, Failure> {
-        self.with_token(|token| {
-            self.inner.get_stream_with_max_sse_event_size(
-                Arc::clone(&uri),
-                session_id.clone(),
-                last_event_id.clone(),
-                Some(token),
-                custom_headers.clone(),
-                max_sse_event_size,
-            )
-        })
-        .await
-    }
 }

@@ -165,15 +165,17 @@ impl Shared {
     /// # Errors
     /// Words for the model.
     pub(super) async fn peer(&self, patience: Duration) -> Result<Peer<RoleClient>, String> {
+        // A connection that has just ended is still there until the supervisor sees it.
+        let open = |link: &Link| link.peer.clone().filter(|peer| !peer.is_transport_closed());
         let mut link = self.link.subscribe();
-        if let Some(peer) = &link.borrow().peer {
-            return Ok(peer.clone());
+        if let Some(peer) = open(&link.borrow()) {
+            return Ok(peer);
         }
         self.nudge.notify_one();
-        let _ = tokio::time::timeout(patience, link.wait_for(|link| link.peer.is_some())).await;
+        let _ = tokio::time::timeout(patience, link.wait_for(|link| open(link).is_some())).await;
         let link = self.link.borrow();
-        match (&link.peer, &link.phase) {
-            (Some(peer), _) => Ok(peer.clone()),
+        match (open(&link), &link.phase) {
+            (Some(peer), _) => Ok(peer),
             (None, Phase::Down(why)) => Err(format!(
                 "The server \"{}\" of this tool is not available ({why}). It is being reconnected.",
                 self.settings.name
@@ -402,10 +404,11 @@ async fn probe(peer: &Peer<RoleClient>) -> Result<(), String> {
         peer.send_request_with_option(request, options).await?.await_response().await
     };
     match tokio::time::timeout(PROBE_TIMEOUT * 2, asked).await {
-        // An error is a sign of life, too.
-        Ok(Ok(_) | Err(rmcp::ServiceError::McpError(_) | rmcp::ServiceError::UnexpectedResponse)) => Ok(()),
+        Ok(Ok(_)) => Ok(()),
         Ok(Err(rmcp::ServiceError::Timeout { .. })) | Err(_) => Err("it does not answer".to_owned()),
-        Ok(Err(error)) => Err(short(&format!("it cannot be reached: {error}"))),
+        // It listed its tools before: an error now means that it does not know the connection any more (some servers
+        // answer a lost session with an error of their own making instead of the 404 that renews it).
+        Ok(Err(error)) => Err(short(&format!("it does not list its tools any more: {error}"))),
     }
 }
 

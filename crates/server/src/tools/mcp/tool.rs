@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use loquat_agent::tool::{ProgressSink, Tool, ToolContext, ToolOutput, ToolSpec};
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject, RequestMetaObject, ServerResult,
+    CallToolRequest, CallToolRequestParams, ClientRequest, ErrorCode, JsonObject, RequestMetaObject,
+    ServerResult,
 };
 use rmcp::service::{PeerRequestOptions, RequestHandle, RoleClient, ServiceError};
 use serde_json::{Value, json};
@@ -100,7 +101,13 @@ impl McpTool {
     /// Words for the model, and a hint to the supervisor.
     fn explain(&self, error: &ServiceError) -> String {
         match error {
-            ServiceError::McpError(error) => error.message.to_string(),
+            ServiceError::McpError(error) => {
+                // The arguments' fault, or a sign that the server does not know us any more?
+                if error.code != ErrorCode::INVALID_PARAMS {
+                    self.shared.suspect();
+                }
+                error.message.to_string()
+            }
             ServiceError::TransportClosed => {
                 "its server ended during the call; its outcome is unknown".to_owned()
             }
