@@ -1,5 +1,14 @@
-//! What Loquat is measured with: the mock model server, which the tests of the providers use as well, and the
-//! emulator of API Gateway and the Lambda Runtime API.
+//! What Loquat is measured with: the mock model server, which the tests of the providers use as well; the emulator of API
+//! Gateway and the Lambda Runtime API; the load generator; the limit; and the report.
 
+pub mod client;
 pub mod lambda_emulator;
+pub mod limit;
+pub mod measure;
 pub mod mock;
+pub mod process;
+pub mod report;
+pub mod soak;
+pub mod stats;
+pub mod systems;
+pub mod wire;

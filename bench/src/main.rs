@@ -1,7 +1,7 @@
 //! Entry point: one subcommand a tool.
 
 use clap::{Parser, Subcommand};
-use loquat_bench::{lambda_emulator, mock};
+use loquat_bench::{lambda_emulator, limit, mock, report, soak};
 
 /// Tools for measuring Loquat.
 #[derive(Parser)]
@@ -16,6 +16,12 @@ enum Command {
     Lambda(lambda_emulator::Args),
     /// Answers like Bedrock, Anthropic and OpenAI, and misbehaves on demand (see bench/README.md).
     Mock(mock::Args),
+    /// The least that can stand between a client and a model: a pass-through.
+    Limit(limit::Args),
+    /// Measures everything side by side and writes RESULTS.md (`cargo xtask bench` builds what it needs and calls it).
+    Report(report::Args),
+    /// Paced streams with random disconnects for a while, watching memory and descriptors.
+    Soak(soak::Args),
 }
 
 #[tokio::main]
@@ -23,5 +29,8 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Lambda(args) => lambda_emulator::run(args).await,
         Command::Mock(args) => mock::run(args).await,
+        Command::Limit(args) => limit::run(args).await,
+        Command::Report(args) => report::run(args).await,
+        Command::Soak(args) => soak::run(args).await,
     }
 }
