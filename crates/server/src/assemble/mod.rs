@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::app::{AppState, Settings};
 use crate::auth::{Authenticator, NoSignIn};
+use crate::aws;
 use crate::clock::Clock;
 use crate::config::raw::ContextStrategyName;
 use crate::config::{Config, Prompt, StoreConfig};
@@ -20,9 +21,11 @@ use crate::models::{self, BuildContext, Provider};
 use crate::runs::engine::{AgentSource, Engine};
 use crate::runs::files::FileJournals;
 use crate::runs::journal::NoJournals;
+use crate::runs::segments::SegmentJournals;
 use crate::sessions::blob_index::BlobIndex;
 use crate::sessions::memory::MemoryBlobs;
-use crate::sessions::service::{Sessions, Times};
+use crate::sessions::object::{ObjectBlobs, ObjectSettings};
+use crate::sessions::service::{Listing, Sessions, Times};
 use crate::sessions::sqlite::SqliteBlobs;
 
 /// Why a service could not be put together.
@@ -82,14 +85,15 @@ pub fn assemble(config: &Config) -> Result<Service, AssembleError> {
 
 fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError> {
     let times = Times { ttl: config.runs.session_ttl, ..Times::default() };
+    let ttl = jiff::SignedDuration::try_from(times.ttl).ok();
+    let listing = Listing::StartAndEnd;
     match &config.store {
         StoreConfig::None => Ok((None, "none (every message stands alone)".into())),
         StoreConfig::Memory => {
             let blobs = Arc::new(MemoryBlobs::default());
-            let index =
-                Arc::new(BlobIndex::new(blobs.clone(), jiff::SignedDuration::try_from(times.ttl).ok()));
+            let index = Arc::new(BlobIndex::new(blobs.clone(), ttl));
             let journals = Arc::new(NoJournals::default());
-            let sessions = Sessions { store: blobs, index, journals, clock: Clock::System, times };
+            let sessions = Sessions { store: blobs, index, journals, clock: Clock::System, times, listing };
             Ok((Some(sessions), "memory (gone when the server stops)".into()))
         }
         StoreConfig::Sqlite => {
@@ -101,12 +105,27 @@ fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError
                 .map_err(|error| AssembleError::Store(format!("{}: {error}", path.display())))?;
             let blobs = Arc::new(blobs);
             let journals = Arc::new(FileJournals::new(&folder.join("runs")));
-            let sessions =
-                Sessions { store: blobs.clone(), index: blobs, journals, clock: Clock::System, times };
+            let sessions = Sessions {
+                store: blobs.clone(),
+                index: blobs,
+                journals,
+                clock: Clock::System,
+                times,
+                listing,
+            };
             Ok((Some(sessions), format!("SQLite in {}", path.display())))
         }
-        StoreConfig::Object { .. } => {
-            Err(AssembleError::NotHere("sessions on object storage are not part of this build yet"))
+        StoreConfig::Object { url, kms_key, endpoint } => {
+            let mut settings =
+                ObjectSettings::parse(url).map_err(|error| AssembleError::Store(error.to_string()))?;
+            settings.kms_key_id.clone_from(kms_key);
+            settings.endpoint.clone_from(endpoint);
+            let blobs = Arc::new(ObjectBlobs::new(settings, aws::loader(None)));
+            let index = Arc::new(BlobIndex::new(blobs.clone(), ttl));
+            let journals = Arc::new(SegmentJournals::new(blobs.clone(), Clock::System));
+            let listing = if config.on_lambda { Listing::BeforeEnd } else { Listing::End };
+            let sessions = Sessions { store: blobs, index, journals, clock: Clock::System, times, listing };
+            Ok((Some(sessions), url.clone()))
         }
     }
 }

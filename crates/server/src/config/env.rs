@@ -65,7 +65,7 @@ pub static VARIABLES: &[Variable] = variables! {
 };
 
 /// Variables that begin with `LOQUAT_` and are read elsewhere than in the table.
-const OTHERS: &[&str] = &["LOQUAT_CONFIG"];
+const OTHERS: &[&str] = &["LOQUAT_CONFIG", "LOQUAT_TOKEN"];
 
 fn text(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())

@@ -48,6 +48,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Folders.
     pub folders: Folders,
+    /// Whether AWS Lambda's runtime starts this process: then it answers invocations instead of listening.
+    pub on_lambda: bool,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
 }
@@ -102,6 +104,8 @@ pub enum StoreConfig {
         url: String,
         /// The KMS key that encrypts new objects (S3).
         kms_key: Option<String>,
+        /// Another endpoint than AWS's own (S3).
+        endpoint: Option<String>,
     },
 }
 
@@ -236,7 +240,7 @@ impl Config {
         let attachment_bytes = bytes("attachment_bytes", raw.attachment_bytes, 4 * 1024 * 1024)?;
         // Room for the message with every character escaped, or a few attachments in base64.
         let body_default = (message_bytes * 6).max(attachment_bytes * 4) as u64 + 64 * 1024;
-        let store = store(&raw, places)?;
+        let store = store(&raw, env, places)?;
         let context_on = raw.context_enabled.unwrap_or(true);
         Ok(Self {
             http: HttpConfig {
@@ -274,6 +278,9 @@ impl Config {
                 content: raw.log_content.unwrap_or(false),
             },
             folders,
+            on_lambda: env.get("AWS_LAMBDA_RUNTIME_API").is_some_and(|api| !api.is_empty())
+                && !env.contains_key("AWS_LWA_PORT")
+                && !env.contains_key("AWS_LWA_INVOKE_MODE"),
             file,
         })
     }
@@ -339,8 +346,19 @@ fn models(
     Ok(models)
 }
 
-fn store(raw: &RawConfig, places: &file::Places) -> Result<StoreConfig, ConfigError> {
-    let object = |url: String| StoreConfig::Object { url, kms_key: raw.session_kms_key.clone() };
+fn store(
+    raw: &RawConfig,
+    env: &BTreeMap<String, String>,
+    places: &file::Places,
+) -> Result<StoreConfig, ConfigError> {
+    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+        .iter()
+        .find_map(|name| env.get(*name).filter(|url| !url.is_empty()).cloned());
+    let object = |url: String| StoreConfig::Object {
+        url,
+        kms_key: raw.session_kms_key.clone(),
+        endpoint: endpoint.clone(),
+    };
     let chosen = match (raw.store.as_deref(), raw.session_bucket.as_deref()) {
         (None | Some("s3"), Some("")) | (Some("s3"), None) => {
             return Err(places.wrong("session_bucket", "\"\"", "the name of a bucket"));
@@ -365,6 +383,10 @@ fn store(raw: &RawConfig, places: &file::Places) -> Result<StoreConfig, ConfigEr
         && !matches!(&chosen, StoreConfig::Object { url, .. } if url.starts_with("s3://"))
     {
         return Err(places.wrong("session_kms_key", "set", "a store on S3 beside it"));
+    }
+    if let StoreConfig::Object { url, .. } = &chosen {
+        crate::sessions::object::ObjectSettings::parse(url)
+            .map_err(|error| places.wrong("store", url, &error.to_string().replace("expected ", "")))?;
     }
     Ok(chosen)
 }

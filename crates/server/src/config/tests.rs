@@ -47,7 +47,7 @@ fn the_references_variables_keep_their_meaning() {
     )
     .unwrap();
     assert_eq!(config.models[0].id, "anthropic.claude-3-haiku-20240307-v1:0");
-    assert_eq!(config.store, StoreConfig::Object { url: "s3://chats".into(), kms_key: None });
+    assert_eq!(config.store, StoreConfig::Object { url: "s3://chats".into(), kms_key: None, endpoint: None });
     assert_eq!(config.context.window, 6);
     assert_eq!(config.prompt, Prompt::S3 { bucket: "prompts".into(), key: "p.txt".into() });
     assert_eq!(config.http.port, 8081);

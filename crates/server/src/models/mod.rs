@@ -16,7 +16,7 @@ pub mod local;
 mod openai;
 mod params;
 mod resilience;
-mod sse;
+pub mod sse;
 
 pub use build::{BuildContext, BuildError, LocalFactory, build};
 pub use check::{Checked, Latency, check};

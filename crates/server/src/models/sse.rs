@@ -10,20 +10,20 @@ const MAX_EVENT: usize = 16 * 1024 * 1024;
 
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SseEvent<'a> {
+pub struct SseEvent<'a> {
     /// The `event:` field, empty if there was none.
-    pub(crate) name: Cow<'a, str>,
+    pub name: Cow<'a, str>,
     /// The `data:` lines, joined by line feeds.
-    pub(crate) data: Cow<'a, str>,
+    pub data: Cow<'a, str>,
 }
 
 /// An event larger than the limit.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooLarge;
+pub struct TooLarge;
 
 /// An incremental parser: [`SseParser::feed`] bytes, then take events until there are none.
 #[derive(Debug, Default)]
-pub(crate) struct SseParser {
+pub struct SseParser {
     /// Bytes not yet looked at, from `at` on.
     buffer: Vec<u8>,
     at: usize,
@@ -36,19 +36,27 @@ pub(crate) struct SseParser {
     /// The last line ended in a carriage return: a line feed that follows belongs to it.
     after_cr: bool,
     started: bool,
+    /// The last `id:` of the stream.
+    id: Vec<u8>,
 }
 
 impl SseParser {
     /// Adds bytes as they arrived.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, bytes: &[u8]) {
         // What was consumed is dropped here, once a chunk, and not once an event.
         self.buffer.drain(..self.at);
         self.at = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// The last id the stream has given, the one of the event at hand included; empty if there was none.
+    #[must_use]
+    pub fn last_id(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.id)
+    }
+
     /// The next whole event, `None` if more bytes are needed.
-    pub(crate) fn next(&mut self) -> Result<Option<SseEvent<'_>>, TooLarge> {
+    pub fn next_event(&mut self) -> Result<Option<SseEvent<'_>>, TooLarge> {
         if self.handed_out {
             self.handed_out = false;
             self.name.clear();
@@ -113,7 +121,11 @@ impl SseParser {
                     self.name.clear();
                     self.name.extend_from_slice(value);
                 }
-                // Comments, `id`, `retry` and unknown fields mean nothing here.
+                b"id" => {
+                    self.id.clear();
+                    self.id.extend_from_slice(value);
+                }
+                // Comments, `retry` and unknown fields mean nothing here.
                 _ => {}
             }
         }
@@ -131,7 +143,7 @@ mod tests {
         let mut events = Vec::new();
         for chunk in chunks {
             parser.feed(chunk);
-            while let Some(event) = parser.next().unwrap() {
+            while let Some(event) = parser.next_event().unwrap() {
                 events.push((event.name.into_owned(), event.data.into_owned()));
             }
         }
@@ -171,7 +183,7 @@ mod tests {
         let mut parser = SseParser::default();
         parser.feed(b"data: ");
         parser.feed(&vec![b'x'; MAX_EVENT + 1]);
-        assert_eq!(parser.next(), Err(TooLarge));
+        assert_eq!(parser.next_event(), Err(TooLarge));
     }
 
     proptest! {

@@ -22,7 +22,7 @@ const READ: Duration = Duration::from_millis(250);
 /// How often it is asked whether the run is alive.
 const ALIVE: u32 = 8;
 /// How often a process looks for requests to stop its runs.
-const STOPS: Duration = Duration::from_millis(500);
+const STOPS: Duration = Duration::from_secs(1);
 
 fn stop_key(owner: &Owner, run: &RunId) -> String {
     format!("stops/{}/{run}", owner.segment_or_anonymous())

@@ -8,3 +8,4 @@ pub mod journal;
 pub mod log;
 pub mod reader;
 pub mod run;
+pub mod segments;

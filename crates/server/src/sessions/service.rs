@@ -108,6 +108,20 @@ pub struct Sessions {
     pub clock: Clock,
     /// Time constants.
     pub times: Times,
+    /// When the list is updated.
+    pub listing: Listing,
+}
+
+/// When the list of sessions is updated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listing {
+    /// Beside a turn's start and its end: the store is near.
+    #[default]
+    StartAndEnd,
+    /// Beside a turn's end: each write costs.
+    End,
+    /// Before a turn's end is told: the process may be frozen after it (AWS Lambda).
+    BeforeEnd,
 }
 
 /// A session as it was read.
@@ -330,7 +344,9 @@ impl Sessions {
         if let Some((run, stored, terminal)) = hold.seal.take() {
             self.journals.seal(&hold.key.owner, &run, &stored, terminal).await?;
         }
-        self.list(&hold.key, &document, hold.message.as_ref().map(Message::text).as_deref());
+        if self.listing == Listing::StartAndEnd {
+            self.list(&hold.key, &document, hold.message.as_ref().map(Message::text).as_deref()).await;
+        }
         Ok(())
     }
 
@@ -371,7 +387,7 @@ impl Sessions {
             document.head.pending.clone_from(&pending);
             match self.put_own(&mut hold, &document, Durability::Full).await {
                 Ok(_) => {
-                    self.list(&hold.key, &document, Some(&said));
+                    self.list(&hold.key, &document, Some(&said)).await;
                     return Ok(document.count());
                 }
                 Err(SessionError::LeaseLost) => {
@@ -424,16 +440,21 @@ impl Sessions {
         }
     }
 
-    /// Updates the list beside the turn: the list is derived, so its failure is only logged.
-    fn list(&self, key: &SessionKey, document: &Document, text: Option<&str>) {
+    /// Updates the list. The list is derived, so its failure is only logged.
+    async fn list(&self, key: &SessionKey, document: &Document, text: Option<&str>) {
         let summary = summary_of(document);
         let (index, owner) = (Arc::clone(&self.index), key.owner.segment().unwrap_or_default().to_owned());
         let text = text.map(str::to_owned);
-        tokio::spawn(async move {
+        let update = async move {
             if let Err(error) = index.upsert(&owner, &summary, text.as_deref()).await {
                 tracing::warn!(session_id = summary.session_id, %error, "the list of sessions was not updated");
             }
-        });
+        };
+        match self.listing {
+            Listing::BeforeEnd => update.await,
+            // Off the way of the answer.
+            Listing::StartAndEnd | Listing::End => drop(tokio::spawn(update)),
+        }
     }
 
     /// A page of an owner's sessions.
