@@ -258,7 +258,7 @@ impl<D: Decode> Reader<D> {
     /// Decodes every event that is whole.
     fn decode(&mut self) {
         loop {
-            match self.parser.next() {
+            match self.parser.next_event() {
                 Ok(None) => return,
                 Ok(Some(event)) => match self.decoder.event(&event, &mut self.ready) {
                     Ok(false) => {}
