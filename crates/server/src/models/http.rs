@@ -24,17 +24,18 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 /// certificates costs milliseconds that a start without a call need not spend.
 #[derive(Debug, Default)]
 pub struct Http {
-    /// By connect timeout and whether the server is on this machine.
-    clients: Mutex<HashMap<(Duration, bool), Client>>,
+    /// By connect timeout, whether the server is on this machine, and whether TLS is spoken.
+    clients: Mutex<HashMap<(Duration, bool, bool), Client>>,
 }
 
 impl Http {
     /// The client for a URL. A proxy of the environment is used for other machines only: a model server on this one
     /// is never behind it.
     pub(crate) fn client(&self, url: &Url, connect: Duration) -> Result<Client, ModelError> {
-        let loopback = is_loopback(url);
+        let key = (connect, is_loopback(url), url.scheme() == "https");
+        let (_, loopback, https) = key;
         let mut clients = self.clients.lock();
-        if let Some(client) = clients.get(&(connect, loopback)) {
+        if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
         tls::install();
@@ -47,10 +48,14 @@ impl Http {
         if loopback {
             builder = builder.no_proxy();
         }
+        if !https {
+            // Redirects are not followed, so no certificate is ever looked at: spare loading the machine's.
+            builder = builder.tls_certs_only([]);
+        }
         let client = builder.build().map_err(|error| {
             ModelError::new(ModelErrorKind::Internal, format!("the HTTP client cannot start: {error}"))
         })?;
-        clients.insert((connect, loopback), client.clone());
+        clients.insert(key, client.clone());
         Ok(client)
     }
 }

@@ -1,6 +1,8 @@
 //! The server over real sockets, one module a subject:
-//! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API.
+//! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API;
+//! `models` every provider against the mock model server, by one suite.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
 
 mod lambda;
+mod models;

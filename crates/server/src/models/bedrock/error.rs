@@ -1,6 +1,7 @@
 //! What Bedrock answers when it does not answer, and what the AWS SDK says when it could not ask.
 
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError as StreamError;
 use aws_smithy_types::event_stream::RawMessage;
 use loquat_agent::model::{ModelError, ModelErrorKind};
 
@@ -30,6 +31,10 @@ where
             failure.retry_after = headers(inner.raw());
             failure
         }
+        // The head was good and nothing followed it.
+        SdkError::ResponseError(inner) if inner.raw().status().is_success() => {
+            ModelError::new(ModelErrorKind::Truncated, format!("the answer of {PROVIDER} was cut"))
+        }
         SdkError::ResponseError(inner) => {
             let status = inner.raw().status().as_u16();
             let words = Words { provider: PROVIDER, model, key: None, secret: None };
@@ -43,18 +48,25 @@ where
 }
 
 /// A failure in the middle of a stream.
-pub(super) fn in_stream<E>(error: &SdkError<E, RawMessage>) -> ModelError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
+pub(super) fn in_stream(error: &SdkError<StreamError, RawMessage>) -> ModelError {
     match error {
-        SdkError::ServiceError(inner) => service(
-            "",
-            inner.err().code().unwrap_or_default(),
-            inner.err().message().unwrap_or_default(),
-            "in the middle of its answer",
-            None,
-        ),
+        SdkError::ServiceError(inner) => {
+            let error = inner.err();
+            // Exceptions in a stream carry no code of their own: their kind is the name.
+            let (code, message) = match error {
+                StreamError::InternalServerException(error) => ("InternalServerException", error.message()),
+                StreamError::ModelStreamErrorException(error) => {
+                    ("ModelStreamErrorException", error.message())
+                }
+                StreamError::ServiceUnavailableException(error) => {
+                    ("ServiceUnavailableException", error.message())
+                }
+                StreamError::ThrottlingException(error) => ("ThrottlingException", error.message()),
+                StreamError::ValidationException(error) => ("ValidationException", error.message()),
+                other => (other.code().unwrap_or_default(), other.message()),
+            };
+            service("", code, message.unwrap_or_default(), "in the middle of its answer", None)
+        }
         SdkError::ResponseError(_) if !chain(error).contains("unexpected end of stream") => ModelError::new(
             ModelErrorKind::Protocol,
             format!("{PROVIDER} sent something that is not its protocol"),
