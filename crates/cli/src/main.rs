@@ -1,6 +1,7 @@
 //! The `loquat` command line: a thin file a subcommand.
 
 mod chat;
+mod keys;
 #[cfg(feature = "local-model")]
 mod model;
 mod serve;
@@ -21,6 +22,8 @@ enum Command {
     Serve(serve::Args),
     /// Talk to the agent in the terminal
     Chat(chat::Args),
+    /// Manage API keys
+    Keys(keys::Args),
     /// Fetch the built-in model
     #[cfg(feature = "local-model")]
     Model(model::Args),
@@ -33,6 +36,7 @@ fn main() -> std::process::ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Chat(args) => chat::run(args),
+        Command::Keys(args) => keys::run(args),
         #[cfg(feature = "local-model")]
         Command::Model(args) => model::run(args),
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use loquat_server::assemble::{Service, assemble};
 use loquat_server::config::{Config, Flags};
+use loquat_server::host::connections::ConnectionLimits;
 use loquat_server::host::listener;
 use loquat_server::{app, telemetry};
 
@@ -51,7 +52,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tell(&service, address);
     let router = app::router(service.state.clone());
     let (stop, stop_now) = signals()?;
-    listener::serve(socket, router, service.state.engine.clone(), config.http.drain, stop, stop_now).await?;
+    let limits = ConnectionLimits::from(&config.limits);
+    let engine = service.state.engine.clone();
+    listener::serve(socket, router, engine, limits, config.http.drain, stop, stop_now).await;
     Ok(())
 }
 

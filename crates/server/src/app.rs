@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
+use axum::{Extension, Router};
 use http::StatusCode;
-use http::request::Parts;
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::CorsLayer;
 
-use crate::auth::{Authenticator, Principal};
+use crate::auth::Authenticator;
+use crate::http::guard::Guard;
 use crate::http::problem::Problem;
-use crate::http::{chat, meta, runs, sessions};
+use crate::http::security::{self, Security};
+use crate::http::{admin, chat, meta, runs, sessions};
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
 
@@ -26,6 +26,10 @@ pub struct AppState {
     pub engine: Arc<Engine>,
     /// Who is asking.
     pub auth: Arc<dyn Authenticator>,
+    /// What requests pass before handlers see them.
+    pub guard: Arc<Guard>,
+    /// What browsers are told.
+    pub security: Arc<Security>,
     /// What does not change while the service runs.
     pub settings: Arc<Settings>,
 }
@@ -49,17 +53,11 @@ pub struct Settings {
     pub page_config: Arc<Value>,
 }
 
-impl FromRequestParts<AppState> for Principal {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        Ok(state.auth.authenticate(parts).await?)
-    }
-}
-
 /// The whole HTTP API.
 pub fn router(state: AppState) -> Router {
     let body_limit = DefaultBodyLimit::max(state.settings.body_bytes);
+    let body_rules = Extension(state.guard.body);
+    let security = Arc::clone(&state.security);
     Router::new()
         .route("/chat", post(chat::post))
         .route("/runs/{id}/events", get(runs::events))
@@ -69,14 +67,17 @@ pub fn router(state: AppState) -> Router {
         .route("/sessions", get(sessions::list).delete(sessions::delete_all))
         .route("/sessions/{id}", patch(sessions::rename).get(sessions::get).delete(sessions::delete))
         .route("/sessions/{id}/export", get(sessions::export))
+        .route("/admin/users/{user}/sessions", get(admin::list).delete(admin::delete_all))
+        .route("/admin/users/{user}/sessions/{id}", delete(admin::delete))
         .route("/health", get(meta::health))
         .route("/config.json", get(meta::config))
         .fallback(page::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
+        .layer(body_rules)
         .layer(middleware::from_fn(plain_rejections))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(CorsLayer::permissive())
+        .layer(middleware::from_fn_with_state(security, security::layer))
         .with_state(state)
 }
 

@@ -25,10 +25,6 @@ const NOT_BUILT: &str = "<!doctype html><title>Loquat</title><h1>Loquat is runni
 <p>The web page is not part of this build. Build it with <code>cargo xtask web</code> and build the server again, or \
 start everything with <code>cargo xtask run</code>.</p><p>The API answers: <code>POST /chat</code>.</p>";
 
-/// Scripts, styles and connections from here only; sign-in may add one more place to connect to.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
-img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// Answers whatever is no route of the API: a file of the page, the page itself, or 404.
 pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
@@ -73,9 +69,6 @@ fn answer(file: &File, request: &HeaderMap) -> Response {
     let cache =
         if file.path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if let (Some(encoding), false) = (encoding, unchanged) {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use loquat_server::assemble::assemble;
+use loquat_server::auth::AuthConfig;
 use loquat_server::config::{Config, Flags};
+use loquat_server::host::connections::ConnectionLimits;
 use loquat_server::host::listener;
 use loquat_server::{app, telemetry};
 use rustyline::error::ReadlineError;
@@ -66,6 +68,9 @@ async fn connect(args: &Args) -> anyhow::Result<(Client, Option<PathBuf>)> {
         // Log lines would stand between the lines of the conversation.
         config.log.filter = "error".into();
     }
+    // Whoever sits at this terminal can read the store itself; there is nobody to sign in.
+    config.auth = AuthConfig::default();
+    config.http.host = [127, 0, 0, 1].into();
     telemetry::logs::init(&config.log)?;
     let history = config.folders.data.join("chat-history.txt");
     let service = assemble(&config)?;
@@ -76,8 +81,9 @@ async fn connect(args: &Args) -> anyhow::Result<(Client, Option<PathBuf>)> {
     let address = socket.local_addr()?;
     let engine = service.state.engine.clone();
     let router = app::router(service.state);
-    let never = std::future::pending();
-    tokio::spawn(listener::serve(socket, router, engine, config.http.drain, never, std::future::pending()));
+    let limits = ConnectionLimits::from(&config.limits);
+    let (never, nor_now) = (std::future::pending(), std::future::pending());
+    tokio::spawn(listener::serve(socket, router, engine, limits, config.http.drain, never, nor_now));
     Ok((Client::new(&format!("http://{address}"), None)?, Some(history)))
 }
 

@@ -14,8 +14,8 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
         AuthKind::None => stack.env("AUTH_TYPE", "None"),
         AuthKind::Oidc => {
             stack.env("AUTH_TYPE", "Oidc");
-            stack.env("LOQUAT_OIDC_ISSUER", settings.auth.issuer.as_deref().unwrap_or_default());
-            stack.env("LOQUAT_OIDC_AUDIENCE", settings.auth.audience.as_deref().unwrap_or_default());
+            stack.env("LOQUAT_ISSUER", settings.auth.issuer.as_deref().unwrap_or_default());
+            stack.env("LOQUAT_AUDIENCE", settings.auth.audience.as_deref().unwrap_or_default());
         }
         AuthKind::Cognito => {
             stack.env("AUTH_TYPE", "Cognito");

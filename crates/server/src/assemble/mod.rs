@@ -12,11 +12,14 @@ use loquat_agent::tool_set::ToolSet;
 use serde_json::json;
 
 use crate::app::{AppState, Settings};
-use crate::auth::{Authenticator, NoSignIn};
+use crate::auth::{AuthConfigError, Authenticator, Host};
 use crate::aws;
 use crate::clock::Clock;
 use crate::config::raw::ContextStrategyName;
 use crate::config::{Config, Prompt, StoreConfig};
+use crate::http::guard::Guard;
+use crate::http::security::{Exposure, Security, WebConfigError};
+use crate::limits::{BlobUsage, MemoryUsage, RunLimits, UsageStore};
 use crate::models::{self, BuildContext, Provider};
 use crate::runs::engine::{AgentSource, Engine};
 use crate::runs::files::FileJournals;
@@ -34,6 +37,12 @@ pub enum AssembleError {
     /// The model.
     #[error(transparent)]
     Model(#[from] models::BuildError),
+    /// Sign-in.
+    #[error(transparent)]
+    Auth(#[from] AuthConfigError),
+    /// What browsers are told.
+    #[error(transparent)]
+    Web(#[from] WebConfigError),
     /// The store.
     #[error("the store cannot be opened: {0}")]
     Store(String),
@@ -61,21 +70,48 @@ pub struct Service {
 /// # Errors
 /// [`AssembleError`].
 pub fn assemble(config: &Config) -> Result<Service, AssembleError> {
-    let auth: Arc<dyn Authenticator> = Arc::new(NoSignIn);
+    assemble_on(config, Host::Listener)
+}
+
+/// The same for a host that is not a listener.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError> {
+    let auth: Arc<dyn Authenticator> = config.auth.build(Some(&config.folders.data), host)?;
+    let signs_in = auth.kind() != "none";
+    let exposure = match host {
+        _ if signs_in => Exposure::SignIn,
+        Host::Listener if config.http.host.is_loopback() => Exposure::Loopback,
+        _ => Exposure::Open,
+    };
+    let security = Security::new(&config.web, exposure, &config.auth.page_connects_to())?;
+    let guard = Guard::new(&config.limits, signs_in, config.http.body_bytes);
     let (sessions, store) = sessions(config)?;
     let build = BuildContext { local: local::factory(config), ..BuildContext::default() };
     let model = models::build(&config.models, &build)?;
     let agents = agents(config, Arc::clone(&model))?;
-    let engine = Engine::new(sessions, agents, Clock::System, config.runs.on_disconnect);
+    let usage: Arc<dyn UsageStore> = match &sessions {
+        Some(sessions) => Arc::new(BlobUsage::new(Arc::clone(&sessions.store))),
+        None => Arc::new(MemoryUsage::default()),
+    };
+    let limits = RunLimits::new(&config.limits, signs_in, usage);
+    let engine = Engine::new(sessions, agents, Clock::System, config.runs.on_disconnect, limits);
     if let Some(sessions) = engine.sessions().cloned() {
         tokio::spawn(sweep(sessions));
     }
     let demo = Provider::of(&config.models[0].id).0 == Provider::Local;
     let model_note = local::note(config);
-    let settings = settings(config, auth.kind(), demo, model_note.as_deref());
+    let settings = settings(config, demo, model_note.as_deref());
     let sign_in = auth.kind();
     Ok(Service {
-        state: AppState { engine, auth, settings: Arc::new(settings) },
+        state: AppState {
+            engine,
+            auth,
+            guard: Arc::new(guard),
+            security: Arc::new(security),
+            settings: Arc::new(settings),
+        },
         model: model.name().to_owned(),
         model_note,
         store,
@@ -150,7 +186,7 @@ fn agents(config: &Config, model: Arc<dyn Model>) -> Result<AgentSource, Assembl
     }))
 }
 
-fn settings(config: &Config, sign_in: &str, demo: bool, note: Option<&str>) -> Settings {
+fn settings(config: &Config, demo: bool, note: Option<&str>) -> Settings {
     let installed = local::installed(config);
     let provider = Provider::of(&config.models[0].id).0;
     // The built-in model reads text alone.
@@ -165,7 +201,7 @@ fn settings(config: &Config, sign_in: &str, demo: bool, note: Option<&str>) -> S
             "logo": page.logo,
             "accent": page.accent,
         },
-        "auth": {"type": sign_in},
+        "auth": config.auth.for_page(),
         "api_base": "",
         "model": {
             "id": config.models[0].id,

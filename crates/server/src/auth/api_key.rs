@@ -51,6 +51,12 @@ pub struct NamedKey {
 }
 
 impl NamedKey {
+    /// A key of which the hash is known.
+    #[must_use]
+    pub fn from_hash(name: &str, sha256: &str) -> Self {
+        Self { name: name.to_owned(), sha256: sha256.to_owned(), user: None, admin: false, created_at: None }
+    }
+
     /// Makes a key. The second value is the key itself, which is not kept anywhere.
     #[must_use]
     pub fn generate(name: &str, user: Option<&str>, admin: bool) -> (Self, String) {

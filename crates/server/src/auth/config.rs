@@ -38,6 +38,16 @@ pub enum ApiToken {
     Access,
 }
 
+/// Where the web page signs people in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Login {
+    /// On the provider's page.
+    Redirect,
+    /// On a form of ours.
+    Form,
+}
+
 /// The `[auth]` table.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,6 +77,13 @@ pub struct AuthConfig {
     pub admin_claim: Option<String>,
     /// The role that opens the administration routes. Nobody has it unless this is set.
     pub admin_role: Option<String>,
+    /// Where the page signs people in; by default the provider's own page, and a form of ours for a pool without a
+    /// managed-login domain.
+    pub login: Option<Login>,
+    /// Cognito: the domain of managed login.
+    pub domain: Option<String>,
+    /// Cognito: the address of its API, if not AWS's (emulators).
+    pub user_pool_endpoint: Option<String>,
     /// Keys that are not in the file of `loquat keys`, such as on Lambda: name and SHA-256.
     pub keys: Vec<NamedKey>,
 }
@@ -167,6 +184,67 @@ impl AuthConfig {
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
         if plain(region) && plain(name) { Ok((pool, region)) } else { wrong("user_pool_id", expected) }
+    }
+
+    /// What the web page needs to know to sign people in: the `auth` member of `/config.json`. Nothing in it is secret.
+    #[must_use]
+    pub fn for_page(&self) -> serde_json::Value {
+        use serde_json::json;
+
+        let api_token = if self.api_token == ApiToken::Access { "access" } else { "id" };
+        match self.kind {
+            AuthType::None => json!({"type": "none"}),
+            AuthType::ApiKey => json!({"type": "api_key"}),
+            AuthType::Cognito => {
+                let domain = set(self.domain.as_deref());
+                let login =
+                    self.login.unwrap_or(if domain.is_some() { Login::Redirect } else { Login::Form });
+                json!({
+                    "type": "cognito",
+                    "authority": self.issuer().ok(),
+                    "client_id": set(self.user_pool_client_id.as_deref()),
+                    "scope": set(self.scope.as_deref()),
+                    "api_token": api_token,
+                    "region": self.region(),
+                    "user_pool_id": set(self.user_pool_id.as_deref()),
+                    "user_pool_client_id": set(self.user_pool_client_id.as_deref()),
+                    "user_pool_endpoint": set(self.user_pool_endpoint.as_deref()),
+                    "login": login,
+                    "domain": domain,
+                })
+            }
+            AuthType::Oidc => json!({
+                "type": "oidc",
+                "authority": self.issuer().ok(),
+                "client_id": set(self.client_id.as_deref()).or_else(|| self.audience.first().map(String::as_str)),
+                "scope": set(self.scope.as_deref()),
+                "api_token": api_token,
+                "login": Login::Redirect,
+            }),
+        }
+    }
+
+    /// The origins that the web page talks to in order to sign people in.
+    #[must_use]
+    pub fn page_connects_to(&self) -> Vec<String> {
+        let mut addresses: Vec<String> = Vec::new();
+        match self.kind {
+            AuthType::None | AuthType::ApiKey => {}
+            AuthType::Cognito | AuthType::Oidc => {
+                addresses.extend(self.issuer().ok());
+                addresses.extend(set(self.user_pool_endpoint.as_deref()).map(str::to_owned));
+                addresses.extend(set(self.domain.as_deref()).map(|domain| {
+                    if domain.contains("://") { domain.to_owned() } else { format!("https://{domain}") }
+                }));
+            }
+        }
+        let mut origins: Vec<String> = addresses
+            .iter()
+            .filter_map(|address| reqwest::Url::parse(address).ok())
+            .map(|address| address.origin().ascii_serialization())
+            .collect();
+        origins.dedup();
+        origins
     }
 
     fn source(&self) -> Result<Source, AuthConfigError> {

@@ -9,7 +9,7 @@ mod config;
 mod jwt;
 
 pub use api_key::{KeyFile, KeyFileError, NamedKey};
-pub use config::{ApiToken, AuthConfig, AuthConfigError, AuthType};
+pub use config::{ApiToken, AuthConfig, AuthConfigError, AuthType, Login};
 pub use jwt::Host;
 
 use std::fmt::Write as _;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::request::Parts;
+
+use crate::limits::ClientAddress;
 
 /// Decides who is asking.
 #[async_trait]
@@ -57,19 +59,21 @@ pub struct Principal {
     pub user: Option<Arc<str>>,
     /// Whether the separate administration routes are open to them.
     pub admin: bool,
+    /// Where the request came from, if that is known.
+    pub address: Option<ClientAddress>,
 }
 
 impl Principal {
     /// The one user of a service where nobody signs in.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { owner: Owner(None), user: None, admin: false }
+        Self { owner: Owner(None), user: None, admin: false, address: None }
     }
 
     /// A signed-in user.
     #[must_use]
     pub fn user(id: &str) -> Self {
-        Self { owner: Owner(Some(path_safe(id).into())), user: Some(id.into()), admin: false }
+        Self { owner: Owner(Some(path_safe(id).into())), user: Some(id.into()), admin: false, address: None }
     }
 
     /// Whose data they reach.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ConfigError;
 use super::raw::{ContextStrategyName, LogFormat, RawConfig};
+use crate::auth::{ApiToken, AuthType, Login, NamedKey};
 use crate::models::{ModelConfig, Provider};
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
@@ -21,9 +22,9 @@ pub struct Variable {
 
 /// A variable whose value is read by `FromStr`-like means into an optional key.
 macro_rules! variables {
-    ($($name:literal $key:literal $field:ident $parse:ident $doc:literal;)*) => {
+    ($($name:literal $key:literal $($field:ident).+, $parse:ident $doc:literal;)*) => {
         &[$(Variable { name: $name, key: $key, doc: $doc, apply: |raw, text| {
-            raw.$field = Some($parse(text)?);
+            raw.$($field).+ = $parse(text)?.into();
             Ok(())
         } },)*]
     };
@@ -31,42 +32,107 @@ macro_rules! variables {
 
 /// Every variable that overrides a key.
 pub static VARIABLES: &[Variable] = variables! {
-    "MODEL_ID" "model" model text "The model that answers; without a prefix it is Bedrock's.";
-    "LOQUAT_MODELS" "models" models list "More models, by commas: each stands in for the ones before it.";
-    "LOQUAT_SYSTEM_PROMPT" "system_prompt" system_prompt text "The instructions.";
-    "LOQUAT_SYSTEM_PROMPT_FILE" "system_prompt_file" system_prompt_file path "A file with the instructions.";
-    "SYSTEM_PROMPT_S3_BUCKET_NAME" "system_prompt_s3_bucket_name" system_prompt_s3_bucket_name text "The bucket of the object with the instructions.";
-    "SYSTEM_PROMPT_S3_KEY" "system_prompt_s3_key" system_prompt_s3_key text "The key of the object with the instructions.";
-    "HOST" "host" host address "The address to listen on.";
-    "PORT" "port" port number "The port to listen on; 0 lets the system choose.";
-    "LOQUAT_INSECURE" "insecure" insecure boolean "Listen beyond this machine although nobody signs in.";
-    "LOQUAT_STORE" "store" store text "Where sessions are kept: sqlite, memory, none, s3://…, gs://…, az://….";
-    "SESSION_BUCKET" "session_bucket" session_bucket text "The S3 bucket of sessions; chooses S3.";
-    "LOQUAT_SESSION_KMS_KEY" "session_kms_key" session_kms_key text "The KMS key that encrypts sessions on S3.";
-    "LOQUAT_SESSION_TTL" "session_ttl" session_ttl text "How long a session lives after its last change (24h).";
-    "LOQUAT_DATA_DIR" "data_dir" data_dir path "The folder of the database, run logs and keys.";
-    "LOQUAT_MODEL_DIR" "model_dir" model_dir path "The folder of fetched models.";
-    "CONTEXT_ENABLED" "context_enabled" context_enabled boolean "Whether the model sees earlier messages.";
-    "CONTEXT_STRATEGY" "context_strategy" context_strategy strategy "Which part of a long conversation it sees.";
-    "CONTEXT_WINDOW_SIZE" "context_window_size" context_window_size whole "Messages in the window.";
-    "LOQUAT_CONTEXT_TOKENS" "context_tokens" context_tokens whole "Tokens in the window, for strategies that count them.";
-    "LOQUAT_ON_BUSY" "on_busy" on_busy busy "A message that finds its session busy.";
-    "LOQUAT_ON_DISCONNECT" "on_disconnect" on_disconnect disconnect "A run whose last reader leaves.";
-    "LOQUAT_MAX_STEPS" "max_steps" max_steps whole "Most model calls in a run.";
-    "LOQUAT_MAX_SECONDS" "max_seconds" max_seconds whole "Most seconds of a run.";
-    "LOQUAT_MAX_OUTPUT_TOKENS" "max_output_tokens" max_output_tokens whole "Most tokens written in a run.";
-    "LOQUAT_DRAIN_SECONDS" "drain_seconds" drain_seconds whole "How long runs may go on after a request to stop.";
-    "LOQUAT_MESSAGE_BYTES" "message_bytes" message_bytes whole "The longest message.";
-    "LOQUAT_ATTACHMENT_BYTES" "attachment_bytes" attachment_bytes whole "The largest attachment.";
-    "LOQUAT_BODY_BYTES" "body_bytes" body_bytes whole "The largest body.";
-    "RUST_LOG" "log_level" log_level text "What is logged.";
-    "LOQUAT_LOG_FORMAT" "log_format" log_format format "How it is logged: text or json.";
-    "LOQUAT_LOG_CONTENT" "log_content" log_content boolean "Whether what users wrote may be logged.";
+    "MODEL_ID" "model" model, text "The model that answers; without a prefix it is Bedrock's.";
+    "LOQUAT_MODELS" "models" models, list "More models, by commas: each stands in for the ones before it.";
+    "LOQUAT_SYSTEM_PROMPT" "system_prompt" system_prompt, text "The instructions.";
+    "LOQUAT_SYSTEM_PROMPT_FILE" "system_prompt_file" system_prompt_file, path "A file with the instructions.";
+    "SYSTEM_PROMPT_S3_BUCKET_NAME" "system_prompt_s3_bucket_name" system_prompt_s3_bucket_name, text "The bucket of the object with the instructions.";
+    "SYSTEM_PROMPT_S3_KEY" "system_prompt_s3_key" system_prompt_s3_key, text "The key of the object with the instructions.";
+    "HOST" "host" host, address "The address to listen on.";
+    "PORT" "port" port, number "The port to listen on; 0 lets the system choose.";
+    "LOQUAT_INSECURE" "insecure" insecure, boolean "Listen beyond this machine although nobody signs in.";
+    "LOQUAT_STORE" "store" store, text "Where sessions are kept: sqlite, memory, none, s3://…, gs://…, az://….";
+    "SESSION_BUCKET" "session_bucket" session_bucket, text "The S3 bucket of sessions; chooses S3.";
+    "LOQUAT_SESSION_KMS_KEY" "session_kms_key" session_kms_key, text "The KMS key that encrypts sessions on S3.";
+    "LOQUAT_SESSION_TTL" "session_ttl" session_ttl, text "How long a session lives after its last change (24h).";
+    "LOQUAT_DATA_DIR" "data_dir" data_dir, path "The folder of the database, run logs and keys.";
+    "LOQUAT_MODEL_DIR" "model_dir" model_dir, path "The folder of fetched models.";
+    "CONTEXT_ENABLED" "context_enabled" context_enabled, boolean "Whether the model sees earlier messages.";
+    "CONTEXT_STRATEGY" "context_strategy" context_strategy, strategy "Which part of a long conversation it sees.";
+    "CONTEXT_WINDOW_SIZE" "context_window_size" context_window_size, whole "Messages in the window.";
+    "LOQUAT_CONTEXT_TOKENS" "context_tokens" context_tokens, whole "Tokens in the window, for strategies that count them.";
+    "LOQUAT_ON_BUSY" "on_busy" on_busy, busy "A message that finds its session busy.";
+    "LOQUAT_ON_DISCONNECT" "on_disconnect" on_disconnect, disconnect "A run whose last reader leaves.";
+    "LOQUAT_MAX_STEPS" "max_steps" max_steps, whole "Most model calls in a run.";
+    "LOQUAT_MAX_SECONDS" "max_seconds" max_seconds, whole "Most seconds of a run.";
+    "LOQUAT_MAX_OUTPUT_TOKENS" "max_output_tokens" max_output_tokens, whole "Most tokens written in a run.";
+    "LOQUAT_DRAIN_SECONDS" "drain_seconds" drain_seconds, whole "How long runs may go on after a request to stop.";
+    "LOQUAT_MESSAGE_BYTES" "message_bytes" message_bytes, whole "The longest message.";
+    "LOQUAT_ATTACHMENT_BYTES" "attachment_bytes" attachment_bytes, whole "The largest attachment.";
+    "LOQUAT_BODY_BYTES" "body_bytes" body_bytes, whole "The largest body.";
+    "RUST_LOG" "log_level" log_level, text "What is logged.";
+    "LOQUAT_LOG_FORMAT" "log_format" log_format, format "How it is logged: text or json.";
+    "LOQUAT_LOG_CONTENT" "log_content" log_content, boolean "Whether what users wrote may be logged.";
+    "AUTH_TYPE" "auth.type" auth.kind, sign_in "How people sign in: None, Cognito, Oidc, ApiKey.";
+    "USER_POOL_ID" "auth.user_pool_id" auth.user_pool_id, text "Cognito: the user pool.";
+    "USER_POOL_CLIENT_ID" "auth.user_pool_client_id" auth.user_pool_client_id, text "Cognito: the app client.";
+    "LOQUAT_ISSUER" "auth.issuer" auth.issuer, text "The issuer of tokens; Cognito's follows from the pool.";
+    "LOQUAT_JWKS_URL" "auth.jwks_url" auth.jwks_url, text "Where the issuer's keys are, if not where it says.";
+    "LOQUAT_AUDIENCE" "auth.audience" auth.audience, list "OpenID Connect: for whom tokens must be, by commas.";
+    "LOQUAT_CLIENT_ID" "auth.client_id" auth.client_id, text "OpenID Connect: the client id of the web page.";
+    "LOQUAT_SCOPE" "auth.scope" auth.scope, text "The scopes that the web page asks for.";
+    "LOQUAT_API_TOKEN" "auth.api_token" auth.api_token, token "Which token the API takes: id or access.";
+    "LOQUAT_USER_CLAIM" "auth.user_claim" auth.user_claim, text "The claim that is the user's id (sub).";
+    "LOQUAT_ADMIN_CLAIM" "auth.admin_claim" auth.admin_claim, text "The claim that lists a user's roles.";
+    "LOQUAT_ADMIN_ROLE" "auth.admin_role" auth.admin_role, text "The role that opens /admin/…; nobody has it unless set.";
+    "LOQUAT_LOGIN" "auth.login" auth.login, login "Where the page signs people in: redirect or form.";
+    "LOQUAT_LOGIN_DOMAIN" "auth.domain" auth.domain, text "Cognito: the domain of managed login.";
+    "LOQUAT_USER_POOL_ENDPOINT" "auth.user_pool_endpoint" auth.user_pool_endpoint, text "Cognito: its API, if not AWS's.";
+    "LOQUAT_API_KEYS" "auth.keys" auth.keys, keys "API keys beside those of `loquat keys`: name=sha256, by commas.";
+    "LOQUAT_CORS_ORIGINS" "web.cors_origins" web.cors_origins, list "Origins whose pages may call the API, by commas; * for all.";
+    "LOQUAT_ALLOWED_HOSTS" "web.allowed_hosts" web.allowed_hosts, list "Names this server may be called by, by commas.";
+    "LOQUAT_HSTS" "web.hsts" web.hsts, boolean "Tell browsers to use TLS only.";
+    "LOQUAT_REQUESTS_PER_MINUTE" "limits.requests_per_minute" limits.requests_per_minute, small "Requests a minute of one user; 0 for no limit.";
+    "LOQUAT_REQUESTS_PER_MINUTE_PER_ADDRESS" "limits.requests_per_minute_per_address" limits.requests_per_minute_per_address, small "Requests a minute from one address; 0 for no limit.";
+    "LOQUAT_RUNS_PER_USER" "limits.runs_per_user" limits.runs_per_user, small "Answers written for one user at a time; 0 for no limit.";
+    "LOQUAT_RUNS_PER_ADDRESS" "limits.runs_per_address" limits.runs_per_address, small "Answers written for one address at a time; 0 for no limit.";
+    "LOQUAT_RUNS_TOTAL" "limits.runs_total" limits.runs_total, small "Answers written at a time; 0 for no limit.";
+    "LOQUAT_TOKENS_PER_DAY" "limits.tokens_per_day" limits.tokens_per_day, whole "Tokens of one user in one day (UTC); 0 for no limit.";
+    "LOQUAT_TRUSTED_PROXIES" "limits.trusted_proxies" limits.trusted_proxies, tiny "Proxies in front that append to X-Forwarded-For.";
 };
 
 /// Variables that begin with `LOQUAT_` and are read elsewhere than in the table.
 const OTHERS: &[&str] = &["LOQUAT_CONFIG", "LOQUAT_TOKEN"];
 
+fn sign_in(text: &str) -> Result<AuthType, &'static str> {
+    match text {
+        "None" => Ok(AuthType::None),
+        "Cognito" => Ok(AuthType::Cognito),
+        "Oidc" => Ok(AuthType::Oidc),
+        "ApiKey" => Ok(AuthType::ApiKey),
+        _ => Err("None, Cognito, Oidc or ApiKey"),
+    }
+}
+fn token(text: &str) -> Result<ApiToken, &'static str> {
+    match text {
+        "id" => Ok(ApiToken::Id),
+        "access" => Ok(ApiToken::Access),
+        _ => Err("id or access"),
+    }
+}
+fn login(text: &str) -> Result<Login, &'static str> {
+    match text {
+        "redirect" => Ok(Login::Redirect),
+        "form" => Ok(Login::Form),
+        _ => Err("redirect or form"),
+    }
+}
+/// `name=sha256`, by commas. `Err` does not show the value: a key itself may have been put here by mistake.
+fn keys(text: &str) -> Result<Vec<NamedKey>, &'static str> {
+    list(text)?
+        .iter()
+        .map(|entry| {
+            let (name, sha256) = entry.split_once('=').ok_or("name=sha256, by commas")?;
+            Ok(NamedKey::from_hash(name.trim(), sha256.trim()))
+        })
+        .collect()
+}
+fn small(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "a whole number up to 4294967295")
+}
+fn tiny(text: &str) -> Result<u8, &'static str> {
+    text.parse().map_err(|_| "a whole number up to 255")
+}
 fn text(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }

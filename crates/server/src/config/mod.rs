@@ -7,6 +7,7 @@ pub mod env;
 mod error;
 mod file;
 pub mod raw;
+mod sign_in;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,6 +19,9 @@ use loquat_agent::Limits;
 pub use error::ConfigError;
 use raw::{ContextStrategyName, RawConfig};
 
+use crate::auth::AuthConfig;
+use crate::http::security::WebConfig;
+use crate::limits::LimitsConfig;
 use crate::models::ModelConfig;
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
@@ -42,6 +46,12 @@ pub struct Config {
     pub context: ContextConfig,
     /// How runs behave.
     pub runs: RunConfig,
+    /// How people sign in.
+    pub auth: AuthConfig,
+    /// How much they may ask for.
+    pub limits: LimitsConfig,
+    /// What browsers are told.
+    pub web: WebConfig,
     /// What people see.
     pub page: PageConfig,
     /// Logs.
@@ -272,6 +282,9 @@ impl Config {
                 session_ttl: duration("session_ttl", raw.session_ttl.as_deref(), "24h", places)?,
             },
             page: page(&raw, places)?,
+            auth: sign_in::auth(&raw, places)?,
+            limits: raw.limits.clone(),
+            web: sign_in::web(&raw, places)?,
             log: LogConfig {
                 filter: raw.log_level.unwrap_or_else(|| "info".to_owned()),
                 json: raw.log_format.map(|format| format == raw::LogFormat::Json),

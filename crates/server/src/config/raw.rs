@@ -10,6 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{ConfigError, file, secret};
+use crate::auth::AuthConfig;
+use crate::http::security::WebConfig;
+use crate::limits::LimitsConfig;
 use crate::models::{BedrockOptions, ModelConfig, Prices, PromptCache};
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
@@ -86,6 +89,15 @@ pub struct RawConfig {
     pub log_format: Option<LogFormat>,
     /// Whether what users wrote may be logged.
     pub log_content: Option<bool>,
+    /// How people sign in.
+    #[serde(default)]
+    pub auth: AuthConfig,
+    /// How much they may ask for.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    /// What browsers are told.
+    #[serde(default)]
+    pub web: WebConfig,
     /// What people see of the agent.
     pub page: Option<RawPage>,
     /// What `loquat deploy` reads. The server leaves it alone.

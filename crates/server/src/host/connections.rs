@@ -23,6 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Sleep;
 use tower::ServiceExt as _;
 
+use crate::limits::LimitsConfig;
+
 /// The limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
@@ -35,6 +37,18 @@ pub struct ConnectionLimits {
     pub header_bytes: usize,
     /// How many connections are open at a time.
     pub connections: usize,
+}
+
+impl From<&LimitsConfig> for ConnectionLimits {
+    fn from(limits: &LimitsConfig) -> Self {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.max(1).into());
+        Self {
+            idle: seconds(limits.idle_seconds),
+            write: seconds(limits.write_seconds),
+            header_bytes: limits.header_bytes as usize,
+            connections: limits.connections as usize,
+        }
+    }
 }
 
 /// What a client reads for whom there is no room.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
+use super::connections::{self, ConnectionLimits};
 use crate::runs::engine::Engine;
 
 /// Why a listener could not be opened.
@@ -38,23 +38,15 @@ pub async fn listen(address: SocketAddr, signs_in: bool, insecure: bool) -> Resu
 
 /// Serves until asked to stop: then runs may go on for `drain`, those still live are checkpointed, and it returns. Asked
 /// a second time, it returns at once.
-///
-/// # Errors
-/// An I/O error of the listener.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     engine: Arc<Engine>,
+    limits: ConnectionLimits,
     drain: Duration,
     stop: impl Future<Output = ()> + Send + 'static,
     stop_now: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    // Small frames must leave at once.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot switch Nagle's algorithm off");
-        }
-    });
+) {
     let drained = {
         let engine = Arc::clone(&engine);
         async move {
@@ -72,9 +64,8 @@ pub async fn serve(
             }
         }
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(drained);
     tokio::select! {
-        served = serving => served,
-        () = stop_now => Ok(()),
+        () = connections::serve(listener, router, limits, drained) => {}
+        () = stop_now => {}
     }
 }

@@ -3,11 +3,12 @@
 use axum::extract::{FromRequest, Request};
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use bytes::Bytes;
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
+use super::guard::BodyRules;
 use super::problem::Problem;
+use crate::limits::{BodyError, is_deeper_than, read_whole};
 
 /// A body of the type `application/json`.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
             let kind = kind.to_str().unwrap_or_default();
             let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -27,18 +28,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
                 .into_response());
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let rejected = rejection.into_response();
-            match rejected.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    "The body is over the limit.",
-                )
-                .into_response(),
-                _ => Problem::bad("invalid_body", "The body could not be read.").into_response(),
+        let rules = request.extensions().get::<BodyRules>().copied().unwrap_or_default();
+        let (parts, body) = request.into_parts();
+        let body = read_whole(&parts.headers, body, rules.bytes, rules.time).await.map_err(|error| {
+            let detail = error.to_string();
+            match error {
+                BodyError::TooLarge { .. } => {
+                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+                }
+                BodyError::Slow => Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail),
+                BodyError::Cut => Problem::bad("invalid_body", detail),
             }
+            .into_response()
         })?;
+        if is_deeper_than(&body, rules.depth) {
+            let detail = format!("The body's JSON is nested deeper than {} levels.", rules.depth);
+            return Err(Problem::bad("invalid_json", detail).into_response());
+        }
         parse(&body).map(Self).map_err(axum::response::IntoResponse::into_response)
     }
 }

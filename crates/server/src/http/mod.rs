@@ -1,8 +1,11 @@
 //! The HTTP edge: requests in, answers and problems out.
 
+pub mod admin;
 pub mod chat;
+pub mod guard;
 pub mod json;
 pub mod meta;
 pub mod problem;
 pub mod runs;
+pub mod security;
 pub mod sessions;

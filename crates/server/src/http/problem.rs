@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use crate::auth::AuthError;
+use crate::limits::Limited;
 use crate::runs::engine::StartError;
 use crate::runs::journal::JournalError;
 use crate::sessions::blob::BlobError;
@@ -122,6 +123,23 @@ impl From<AuthError> for Problem {
     }
 }
 
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        let seconds = limited.retry_after().as_secs().max(1);
+        match limited {
+            Limited::Rate { what, .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", format!("{what}. Please wait."))
+            }
+            Limited::Overloaded { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "The server is busy. Please try again.",
+            ),
+        }
+        .retry_after(seconds)
+    }
+}
+
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
@@ -204,6 +222,7 @@ impl From<StartError> for Problem {
                 "The server is about to stop. Please try again.",
             )
             .retry_after(1),
+            StartError::Limited(limited) => limited.into(),
             StartError::Session(error) => error.into(),
             StartError::Journal(error) => error.into(),
             StartError::Stateless => {

@@ -50,13 +50,22 @@ pub async fn list(
     principal: Principal,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
+    list_of(&state, &principal, &query).await
+}
+
+/// A page of somebody's sessions.
+pub(super) async fn list_of(
+    state: &AppState,
+    principal: &Principal,
+    query: &ListQuery,
+) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(index::PAGE);
     if !(1..=index::MAX_PAGE).contains(&limit) {
         return Err(Problem::bad("invalid_field", format!("limit: 1 to {}", index::MAX_PAGE)));
     }
     let search = query.q.as_deref().filter(|q| !q.trim().is_empty());
     let query = index::Query { cursor: query.cursor.as_deref(), limit, search };
-    let page = sessions(&state)?.page(principal.owner(), &query).await?;
+    let page = sessions(state)?.page(principal.owner(), &query).await?;
     let mut body = json!({"sessions": page.sessions});
     if let Some(next) = page.next_cursor {
         body["next_cursor"] = next.into();
@@ -138,12 +147,13 @@ pub async fn delete(
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let key = key(&principal, &id)?;
-    delete_one(&state, &key).await?;
+    delete_of(&state, &principal, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn delete_one(state: &AppState, key: &SessionKey) -> Result<(), Problem> {
+/// Deletes one of somebody's sessions.
+pub(super) async fn delete_of(state: &AppState, principal: &Principal, id: &str) -> Result<(), Problem> {
+    let key = &key(principal, id)?;
     let sessions = sessions(state)?;
     if let Ok(opened) = sessions.open(key).await
         && let Some(lease) = opened.document.head.run
@@ -158,7 +168,12 @@ async fn delete_one(state: &AppState, key: &SessionKey) -> Result<(), Problem> {
 /// # Errors
 /// A [`Problem`] if the store fails; what was deleted until then stays deleted.
 pub async fn delete_all(State(state): State<AppState>, principal: Principal) -> Result<Response, Problem> {
-    let sessions = sessions(&state)?;
+    delete_all_of(&state, &principal).await
+}
+
+/// Deletes everything of somebody's.
+pub(super) async fn delete_all_of(state: &AppState, principal: &Principal) -> Result<Response, Problem> {
+    let sessions = sessions(state)?;
     let mut deleted = 0;
     loop {
         let query = index::Query { limit: index::MAX_PAGE, ..index::Query::default() };
@@ -167,7 +182,7 @@ pub async fn delete_all(State(state): State<AppState>, principal: Principal) -> 
             break;
         }
         for summary in page.sessions {
-            let key = key(&principal, &summary.session_id)?;
+            let key = key(principal, &summary.session_id)?;
             if let Ok(Some(lease)) = sessions.open(&key).await.map(|opened| opened.document.head.run) {
                 state.engine.stop(&key.owner, &lease.id).await?;
             }

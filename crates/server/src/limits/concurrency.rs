@@ -64,14 +64,14 @@ impl RunGate {
         };
         if over(running.users.get(owner), self.limits.runs_per_user) {
             return Err(Limited::Rate {
-                what: "too many answers are being written for you",
+                what: "Too many answers are being written for you",
                 retry_after: RETRY_AFTER,
             });
         }
         if address.is_some_and(|address| over(running.addresses.get(&address), self.limits.runs_per_address))
         {
             return Err(Limited::Rate {
-                what: "too many answers are being written for this address",
+                what: "Too many answers are being written for this address",
                 retry_after: RETRY_AFTER,
             });
         }

@@ -9,6 +9,7 @@ mod concurrency;
 mod config;
 mod json_depth;
 mod rate;
+mod runs;
 mod usage;
 
 pub use address::{ClientAddress, client_address};
@@ -18,6 +19,7 @@ pub use concurrency::{RunGate, RunPermit};
 pub use config::LimitsConfig;
 pub use json_depth::is_deeper_than;
 pub use rate::RateLimits;
+pub use runs::{Admitted, RunLimits};
 pub use usage::{BlobUsage, DailyTokens, MemoryUsage, UsageStore};
 
 use std::time::Duration;

@@ -41,7 +41,7 @@ impl RateLimits {
     /// [`Limited::Rate`].
     pub fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Limited> {
         match (&self.addresses, address) {
-            (Some(limit), Some(address)) => limit.check(&address, "too many requests from this address"),
+            (Some(limit), Some(address)) => limit.check(&address, "Too many requests from this address"),
             _ => Ok(()),
         }
     }
@@ -52,7 +52,7 @@ impl RateLimits {
     /// [`Limited::Rate`].
     pub fn check_user(&self, owner: &Owner) -> Result<(), Limited> {
         match &self.users {
-            Some(limit) => limit.check(owner, "too many requests"),
+            Some(limit) => limit.check(owner, "Too many requests"),
             None => Ok(()),
         }
     }

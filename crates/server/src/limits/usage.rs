@@ -167,7 +167,7 @@ impl DailyTokens {
         if tokens < self.limit {
             return Ok(());
         }
-        Err(Limited::Rate { what: "today's tokens are used up", retry_after: until_next_day(now) })
+        Err(Limited::Rate { what: "Today's tokens are used up", retry_after: until_next_day(now) })
     }
 
     /// Counts what a run used.

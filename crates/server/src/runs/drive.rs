@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::journal::Journal;
 use super::run::Run;
 use crate::clock::later;
+use crate::limits::Admitted;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, Sessions};
 
@@ -35,17 +36,20 @@ pub(super) struct Drive {
     pub(super) journal: Box<dyn Journal>,
     /// `None` where there is no store.
     pub(super) session: Option<(Sessions, Hold)>,
+    /// Given back when the run has ended.
+    pub(super) place: Admitted,
 }
 
 impl Drive {
     /// Runs to the end. `held` is told once the session is held (or could not be); nothing was shown before.
     pub(super) async fn run(self, held: oneshot::Sender<Result<(), SessionError>>) {
-        let Self { run, agent, input, cx, journal, session } = self;
+        let Self { run, agent, input, cx, journal, session, place } = self;
         let history = session.as_ref().map(|(_, hold)| hold.history.clone()).unwrap_or_default();
         let mut events = agent.run(history, input, cx);
         let mut keeper = Keeper {
             run,
             journal,
+            place,
             transcript: Transcript::new(),
             started: None,
             first_text_ms: None,
@@ -108,6 +112,7 @@ async fn hold_while_calling(
 struct Keeper {
     run: Arc<Run>,
     journal: Box<dyn Journal>,
+    place: Admitted,
     transcript: Transcript,
     started: Option<Event>,
     first_text_ms: Option<u64>,
@@ -185,6 +190,7 @@ impl Keeper {
     /// Commits the session, keeps the terminal event, and shows it.
     async fn end(mut self, session: Option<(Sessions, Hold)>, mut terminal: Event) {
         let usage = self.run.look().usage();
+        self.place.count(usage.input_tokens + usage.output_tokens).await;
         if matches!(terminal, Event::Finished { outcome: Outcome::Cancelled })
             && self.run.look().checkpointed()
         {

@@ -23,6 +23,7 @@ use super::run::{Form, Run, RunInfo};
 use crate::auth::{Owner, Principal};
 use crate::clock::Clock;
 use crate::ids::{RunId, SessionId};
+use crate::limits::{Limited, RunLimits};
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, SessionKey, Sessions, Wish};
 
@@ -105,6 +106,9 @@ pub enum StartError {
     /// The server is about to stop.
     #[error("the server is about to stop")]
     Draining,
+    /// The caller, or everybody together, has too many runs or used too much.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// The session could not be read or written.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -144,6 +148,7 @@ pub struct Engine {
     agents: AgentSource,
     clock: Clock,
     on_disconnect: OnDisconnect,
+    limits: RunLimits,
     runs: Mutex<Registry>,
     draining: AtomicBool,
 }
@@ -169,6 +174,7 @@ impl Engine {
         agents: AgentSource,
         clock: Clock,
         on_disconnect: OnDisconnect,
+        limits: RunLimits,
     ) -> Arc<Self> {
         let journals = sessions
             .as_ref()
@@ -179,6 +185,7 @@ impl Engine {
             agents,
             clock,
             on_disconnect,
+            limits,
             runs: Mutex::default(),
             draining: AtomicBool::new(false),
         });
@@ -249,6 +256,7 @@ impl Engine {
         run_id: &RunId,
         request: &StartRequest,
     ) -> Result<Arc<Run>, StartError> {
+        let place = self.limits.admit(&request.principal).await?;
         let agent = (self.agents)().await;
         let hold = self.prepare(key, run_id, request, agent.context.reach()).await?;
         let info = RunInfo {
@@ -281,7 +289,7 @@ impl Engine {
             Ask::Resume { decisions, .. } => RunInput::Resume(decisions.clone()),
         };
         let session = self.sessions.clone().zip(hold);
-        let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session };
+        let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session, place };
         let (held, confirmed) = oneshot::channel();
         self.remember(&run);
         let engine = Arc::clone(self);
