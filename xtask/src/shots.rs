@@ -2,24 +2,19 @@
 
 use anyhow::{Result, bail};
 
-use crate::program::{built, program, root, run as run_program, step};
-use crate::{node, web};
+use crate::node;
+use crate::program::{program, root, run as run_program, step};
 
-/// Builds page and program, and lets the page's own script take the screenshots.
+/// Lets the page's own script take the screenshots, of the page as it is built now, in front of its stand-in server.
 pub(crate) fn run() -> Result<()> {
-    if !root().join("web/package.json").is_file() {
-        bail!("there is no web/ folder yet");
+    if !node::install("web")? {
+        bail!("there is no web/ folder");
     }
-    web::build()?;
     let chromium = node::chromium()?;
-    step("the program");
-    run_program(&mut program("cargo", ["build", "--package", "loquat", "--package", "loquat-bench"]))?;
     step("screenshots");
-    run_program(
-        program("npm", ["run", "--silent", "shots"])
-            .current_dir(root().join("web"))
-            .env("CHROMIUM", chromium)
-            .env("LOQUAT_BIN", built("debug", "loquat")?)
-            .env("LOQUAT_BENCH_BIN", built("debug", "loquat-bench")?),
-    )
+    let folder = root().join("web");
+    run_program(program("npm", ["run", "--silent", "build"]).current_dir(&folder))?;
+    run_program(program("npm", ["run", "--silent", "shots"]).current_dir(&folder).env("CHROMIUM", chromium))?;
+    println!("The pictures are in web/test-results/shots.");
+    Ok(())
 }

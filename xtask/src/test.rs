@@ -65,11 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Rust) {
         step("cargo test");
-        let mut tests = program("cargo", ["test", "--workspace"]);
-        if let Some(python) = &python {
-            tests.env("LOQUAT_TEST_PYTHON", python);
-        }
-        run_program(&mut tests)?;
+        run_program(&mut program("cargo", ["test", "--workspace"]))?;
     }
     if wanted(Part::Python) {
         python_tests(python.as_deref())?;

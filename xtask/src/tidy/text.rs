@@ -95,6 +95,9 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
         if is_code && let Some(mark) = first_in(MARKS, line) {
             breaches.push(format!("line {at}: `{mark}`"));
         }
+        if line.starts_with(&"<".repeat(7)) || line.starts_with(&">".repeat(7)) {
+            breaches.push(format!("line {at}: a conflict of a merge"));
+        }
         if !is_lock && let Some(host) = first_in(REGISTRIES, line) {
             breaches.push(format!("line {at}: names the package registry {host}"));
         }
@@ -137,6 +140,8 @@ mod tests {
             &[&format!("line 1: names the package registry {}{}", "registry.npmjs", ".org")],
         );
         check_one("Cargo.lock", &host, &[]);
+        let conflict = format!("{} HEAD\n", "<".repeat(7));
+        check_one("requirements.txt", &conflict, &["line 1: a conflict of a merge"]);
         let long = format!("//! Long.\n{}", "\n".repeat(500));
         check_one("a/b.rs", &long, &["501 lines; the most is 500 without tests"]);
         check_one("a/tests.rs", &long, &[]);

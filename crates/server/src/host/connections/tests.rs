@@ -1,3 +1,5 @@
+//! Clients that are slow, silent or many.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::routing::{get, post};

@@ -1,3 +1,5 @@
+//! Settings of tools, good and bad.
+
 use std::collections::BTreeMap;
 
 use super::{Approval, BuiltinTool, McpProtocol, ToolsConfig, parse_tools_config};

@@ -1,3 +1,5 @@
+//! Addresses that must not be reached are not, however they are written.
+
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

@@ -1,3 +1,5 @@
+//! Facts are kept per user, found again, and forgotten on request.
+
 use loquat_agent::message::ToolContent;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What MCP servers send, in every shape that is allowed and some that are not.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
