@@ -1,13 +1,15 @@
 /** Decides what stands on the page: the chat, the sign-in, or why neither can. */
-import { lazy, Suspense, useCallback, useEffect, useState } from 'react'
+import { Suspense, useCallback, useEffect, useState } from 'react'
 import type { Config } from './api/types'
 import { providerFor, type Provider } from './auth'
+import { Boundary } from './components/Boundary'
 import { Modal, Spinner, buttonClass } from './components/ui'
 import { useT } from './i18n'
+import { chunk } from './lib/lazy'
 import { useAccent } from './lib/theme'
 
-const Chat = lazy(() => import('./Chat'))
-const SignIn = lazy(() => import('./components/SignIn'))
+const Chat = chunk(() => import('./Chat'))
+const SignIn = chunk(() => import('./components/SignIn'))
 
 type State =
   | { at: 'starting' }
@@ -28,7 +30,7 @@ async function start(): Promise<State> {
   } catch {
     return { at: 'unreachable' }
   }
-  if (config.auth.type === 'none') void import('./Chat') // in parallel with what is left to do
+  if (config.auth.type === 'none') void import('./Chat').catch(() => {}) // in parallel with what is left to do
   const auth = await providerFor(config.auth)
   try {
     return (await auth.restore()) ? { at: 'chat', config, auth } : { at: 'sign_in', config, auth }
@@ -51,6 +53,15 @@ const Waiting = () => {
 }
 
 export function App() {
+  const t = useT()
+  return (
+    <Boundary message={t('errorPage')} action={t('reload')}>
+      <Page />
+    </Boundary>
+  )
+}
+
+function Page() {
   const t = useT()
   const [state, setState] = useState<State>({ at: 'starting' })
   const [again, setAgain] = useState(false)

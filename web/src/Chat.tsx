@@ -1,6 +1,6 @@
 /** The chat: list, header, conversation, and the address that says which one. A lazy chunk, loaded after sign-in. */
 import { ActivityIcon, MenuIcon, PanelLeftIcon, SquarePenIcon } from 'lucide-react'
-import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react'
+import { Suspense, useCallback, useEffect, useMemo, useState } from 'react'
 import { Api } from './api/transport'
 import type { Config } from './api/types'
 import type { Provider } from './auth'
@@ -13,10 +13,11 @@ import { Thread } from './components/Thread'
 import { Tips } from './components/Tips'
 import { IconButton, Modal } from './components/ui'
 import { useT } from './i18n'
+import { chunk, persist } from './lib/lazy'
 import { read, write } from './lib/storage'
 import { uuid } from './lib/uuid'
 
-const Inspector = lazy(() => import('./components/Inspector'))
+const Inspector = chunk(() => import('./components/Inspector'))
 
 const idFromUrl = (): string | undefined => /^\/c\/([A-Za-z0-9_-]{1,256})\/?$/.exec(location.pathname)?.[1]
 
@@ -42,7 +43,7 @@ export default function Chat({ config, auth, onSignOut }: Props) {
   // The answer's chunk is not needed for the first paint, but very soon after.
   useEffect(() => {
     const later = window.requestIdleCallback ?? ((f: () => void) => setTimeout(f, 300))
-    later(() => void import('./components/Markdown').catch(() => {}))
+    later(() => void persist(() => import('./components/Markdown')).catch(() => {}))
   }, [])
   return (
     <ServicesContext value={services}>

@@ -2,6 +2,7 @@
 import { CheckIcon, CopyIcon } from 'lucide-react'
 import { memo, useDeferredValue, useEffect, useMemo, useState, type ReactNode } from 'react'
 import { useT } from '../i18n'
+import { persist } from '../lib/lazy'
 import { IconButton } from './ui'
 
 type Highlight = (language: string, code: string) => ReactNode
@@ -12,7 +13,7 @@ const useHighlighter = () => {
   useEffect(() => {
     if (highlighter) return
     // Without it the code is shown plain, which is no failure worth a word.
-    import('../lib/highlight').then((m) => ((highlighter = m.highlight), setReady(true))).catch(() => {})
+    persist(() => import('../lib/highlight')).then((m) => ((highlighter = m.highlight), setReady(true))).catch(() => {})
   }, [])
   return highlighter
 }

@@ -1,13 +1,14 @@
 /** The model's Markdown as elements. No raw HTML, no foreign image, no link that hides where it goes. */
-import { isValidElement, lazy, memo, Suspense, useMemo, type ReactNode } from 'react'
+import { isValidElement, memo, Suspense, useMemo, type ReactNode } from 'react'
 import ReactMarkdown, { type Components } from 'react-markdown'
 import remarkGfm from 'remark-gfm'
 import remarkMath from 'remark-math'
 import { hasMath, mend, normalizeMath, splitBlocks } from '../chat/blocks'
 import { useT } from '../i18n'
+import { chunk } from '../lib/lazy'
 import { CodeBlock } from './CodeBlock'
 
-const Formula = lazy(() => import('./Formula'))
+const Formula = chunk(() => import('./Formula'))
 
 const plain = (node: ReactNode): string => {
   if (typeof node === 'string' || typeof node === 'number') return String(node)

@@ -1,18 +1,19 @@
 /** One turn: what the user said and what came of it. */
 import { ChevronLeftIcon, ChevronRightIcon, CircleAlertIcon, FileTextIcon, PencilIcon, RefreshCwIcon, ThumbsDownIcon, ThumbsUpIcon } from 'lucide-react'
-import { lazy, memo, Suspense, useCallback, useState, type KeyboardEvent } from 'react'
+import { memo, Suspense, useCallback, useState, type KeyboardEvent } from 'react'
 import type { Live } from '../chat/store'
 import type { Attachment, Turn } from '../chat/history'
 import { answerText, type Answer } from '../chat/reducer'
 import { useI18n, useT, type Translate } from '../i18n'
 import type { Key } from '../i18n/strings'
 import { clock, count } from '../lib/format'
+import { chunk } from '../lib/lazy'
 import { CopyButton } from './CodeBlock'
 import { useServices } from './context'
 import { Custom, Reasoning, ToolCard } from './Parts'
 import { buttonClass, cx, IconButton, primaryClass } from './ui'
 
-const Markdown = lazy(() => import('./Markdown'))
+const Markdown = chunk(() => import('./Markdown'))
 
 export interface Versions {
   /** The lines to choose from, and which is shown. */

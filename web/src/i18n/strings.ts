@@ -98,6 +98,8 @@ const table = {
   errorTooLong: ['The message is too long for this server.', 'Die Nachricht ist zu lang für diesen Server.', 'El mensaje es demasiado largo para este servidor.', 'Le message est trop long pour ce serveur.', 'メッセージが長すぎます。', '消息过长。'],
   errorRate: ['Too many messages at once. Try again in {seconds} s.', 'Zu viele Nachrichten. Erneut in {seconds} s.', 'Demasiados mensajes. Reintenta en {seconds} s.', 'Trop de messages. Réessayez dans {seconds} s.', 'メッセージが多すぎます。{seconds} 秒後に再試行してください。', '消息过多，请在 {seconds} 秒后重试。'],
   errorNotInstalled: ['The built-in model is not installed.', 'Das eingebaute Modell ist nicht installiert.', 'El modelo integrado no está instalado.', 'Le modèle intégré n’est pas installé.', '内蔵モデルがインストールされていません。', '内置模型未安装。'],
+  errorPage: ['The page has broken. What you wrote is kept.', 'Die Seite ist abgestürzt. Ihr Text ist gesichert.', 'La página ha fallado. Lo que escribiste se conserva.', 'La page a planté. Votre texte est conservé.', 'ページに問題が発生しました。入力内容は保存されています。', '页面出错，您输入的内容已保留。'],
+  reload: ['Reload', 'Neu laden', 'Recargar', 'Recharger', '再読み込み', '重新加载'],
   // The composer
   message: ['Message', 'Nachricht', 'Mensaje', 'Message', 'メッセージ', '消息'],
   placeholder: ['Message {name}…', 'Nachricht an {name}…', 'Escribe a {name}…', 'Écrire à {name}…', '{name} にメッセージ…', '给 {name} 发消息…'],
