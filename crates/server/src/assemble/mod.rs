@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use loquat_agent::Agent;
-use loquat_agent::context::{ContextStrategy, Null, SlidingWindow};
+use loquat_agent::context::{ContextStrategy, Null, SlidingWindow, Summarizing, TokenBudget};
 use loquat_agent::model::Model;
 use loquat_agent::tool_set::ToolSet;
 use serde_json::json;
@@ -158,7 +158,8 @@ fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError
             settings.endpoint.clone_from(endpoint);
             let blobs = Arc::new(ObjectBlobs::new(settings, aws::loader(None)));
             let index = Arc::new(BlobIndex::new(blobs.clone(), ttl));
-            let journals = Arc::new(SegmentJournals::new(blobs.clone(), Clock::System));
+            let journals =
+                Arc::new(SegmentJournals::new(blobs.clone(), Clock::System, times.lease, times.patience));
             let listing = if config.on_lambda { Listing::BeforeEnd } else { Listing::End };
             let sessions = Sessions { store: blobs, index, journals, clock: Clock::System, times, listing };
             Ok((Some(sessions), url.clone()))
@@ -170,6 +171,10 @@ fn agents(config: &Config, model: Arc<dyn Model>) -> Result<AgentSource, Assembl
     let context: Arc<dyn ContextStrategy> = match config.context.strategy {
         ContextStrategyName::SlidingWindow => Arc::new(SlidingWindow::new(config.context.window)),
         ContextStrategyName::Null => Arc::new(Null),
+        ContextStrategyName::TokenBudget => Arc::new(TokenBudget::new(config.context.tokens as u64)),
+        ContextStrategyName::Summarizing => {
+            Arc::new(Summarizing::new(config.context.window, Arc::clone(&model)))
+        }
     };
     let system = match &config.prompt {
         Prompt::None => None,

@@ -165,7 +165,9 @@ fn strategy(text: &str) -> Result<ContextStrategyName, &'static str> {
     match text {
         "SlidingWindow" => Ok(ContextStrategyName::SlidingWindow),
         "Null" => Ok(ContextStrategyName::Null),
-        _ => Err("SlidingWindow or Null"),
+        "TokenBudget" => Ok(ContextStrategyName::TokenBudget),
+        "Summarizing" => Ok(ContextStrategyName::Summarizing),
+        _ => Err("SlidingWindow, TokenBudget, Summarizing or Null"),
     }
 }
 fn busy(text: &str) -> Result<OnBusy, &'static str> {

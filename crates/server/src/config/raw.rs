@@ -113,6 +113,10 @@ pub enum ContextStrategyName {
     SlidingWindow,
     /// The new message alone.
     Null,
+    /// As many of the last messages as fit a number of tokens.
+    TokenBudget,
+    /// A summary of the older messages, then the last ones.
+    Summarizing,
 }
 
 /// How logs are written.

@@ -57,7 +57,7 @@ impl Drive {
             steps: 0,
         };
 
-        let Ok((session, early)) = hold_while_calling(session, &mut events, held).await else {
+        let Ok((session, early)) = hold_while_calling(session, &mut keeper, &mut events, held).await else {
             return;
         };
         let terminal = match keeper.keep_until_terminal(early, &mut events, session.as_ref()).await {
@@ -80,6 +80,7 @@ impl Drive {
 /// Writes the hold on the session while the model is already being called. Gives the events that came meanwhile.
 async fn hold_while_calling(
     session: Option<(Sessions, Hold)>,
+    keeper: &mut Keeper,
     events: &mut (impl Stream<Item = Event> + Unpin),
     held: oneshot::Sender<Result<(), SessionError>>,
 ) -> Result<(Option<(Sessions, Hold)>, Vec<Event>), ()> {
@@ -89,7 +90,12 @@ async fn hold_while_calling(
         return Ok((None, early));
     };
     let outcome = {
-        let mut writing = std::pin::pin!(sessions.hold(&mut hold));
+        let journal = &mut keeper.journal;
+        let mut writing = std::pin::pin!(async {
+            // The log first: whoever finds the session held by this run finds the run.
+            journal.begin().await?;
+            sessions.hold(&mut hold).await
+        });
         loop {
             // A tool must not run, and a run must not end, before the session is held.
             let go_on = early.len() < BATCH
@@ -97,6 +103,7 @@ async fn hold_while_calling(
                     .last()
                     .is_some_and(|e: &Event| e.is_terminal() || matches!(e, Event::ToolCall { .. }));
             tokio::select! {
+                biased;
                 outcome = &mut writing => break outcome,
                 Some(event) = events.next(), if go_on => early.push(event),
             }
@@ -135,13 +142,14 @@ impl Keeper {
         }
         loop {
             let first = tokio::select! {
-                event = events.next() => event,
+                biased;
                 _ = signs.tick() => {
                     if let Some((sessions, _)) = session {
                         self.journal.alive(later(sessions.clock.now(), sessions.times.lease)).await?;
                     }
                     continue;
                 }
+                event = events.next() => event,
             };
             let Some(first) = first else { return Ok(repair::lost()) };
             let mut batch = vec![first];

@@ -1,5 +1,6 @@
 //! Starts runs, finds them again, stops them.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use loquat_agent::context::{Memo, Reach};
+use loquat_agent::event::Event;
 use loquat_agent::message::Message;
 use loquat_agent::model::{OnRestart, Params};
 use loquat_agent::tool::ToolSpec;
@@ -230,7 +232,10 @@ impl Engine {
                 Err(StartError::Session(SessionError::SameRun(_))) => {
                     return self.find(&owner, &run_id).await?.ok_or(StartError::RunConflict);
                 }
-                Err(StartError::Journal(JournalError::Exists)) => {
+                Err(
+                    StartError::Journal(JournalError::Exists)
+                    | StartError::Session(SessionError::Journal(JournalError::Exists)),
+                ) => {
                     return match self.find(&owner, &run_id).await? {
                         Some(run) if run.info.session_id == key.id => Ok(run),
                         _ => Err(StartError::RunConflict),
@@ -270,8 +275,19 @@ impl Engine {
                 Ask::Message { .. } => None,
             },
         };
-        let journal = self.journals.create(&key.owner, &info).await?;
         let run = Run::new(info, key.owner.clone());
+        if let Err(known) = self.claim(&run) {
+            let same = known.info.session_id == key.id;
+            return if same { Ok(known) } else { Err(StartError::RunConflict) };
+        }
+        let journal = match self.journals.create(&key.owner, &run.info).await {
+            Ok(journal) => journal,
+            Err(error) => {
+                self.forget(&run);
+                run.show([not_started()]);
+                return Err(error.into());
+            }
+        };
         let text_only = run.info.form.dialect == super::run::DialectName::Chat && !run.info.form.all;
         let cx = RunContext {
             session_id: key.id.shared(),
@@ -291,7 +307,6 @@ impl Engine {
         let session = self.sessions.clone().zip(hold);
         let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session, place };
         let (held, confirmed) = oneshot::channel();
-        self.remember(&run);
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
         tokio::spawn(async move {
@@ -305,7 +320,12 @@ impl Engine {
             Ok(Ok(())) => Ok(run),
             outcome => {
                 self.forget(&run);
-                self.journals.delete(&key.owner, run_id).await?;
+                // Whoever has attached to it meanwhile must not wait for ever.
+                run.show([not_started()]);
+                // A log that exists is another run's.
+                if !matches!(&outcome, Ok(Err(SessionError::Journal(JournalError::Exists)))) {
+                    self.journals.delete(&key.owner, run_id).await?;
+                }
                 Err(outcome.map_or(StartError::Lost, |failed| match failed {
                     Ok(()) => StartError::Lost,
                     Err(error) => error.into(),
@@ -352,8 +372,28 @@ impl Engine {
         self.runs.lock().runs.insert((run.owner.clone(), run.info.id.clone()), Arc::clone(run));
     }
 
+    /// Remembers a run that is about to start, unless one of its name is live: that one is given back.
+    fn claim(&self, run: &Arc<Run>) -> Result<(), Arc<Run>> {
+        match self.runs.lock().runs.entry((run.owner.clone(), run.info.id.clone())) {
+            Entry::Occupied(known) if !known.get().ended() => Err(Arc::clone(known.get())),
+            Entry::Occupied(mut ended) => {
+                ended.insert(Arc::clone(run));
+                Ok(())
+            }
+            Entry::Vacant(free) => {
+                free.insert(Arc::clone(run));
+                Ok(())
+            }
+        }
+    }
+
     fn forget(&self, run: &Run) {
-        self.runs.lock().runs.remove(&(run.owner.clone(), run.info.id.clone()));
+        let name = (run.owner.clone(), run.info.id.clone());
+        let mut registry = self.runs.lock();
+        // Another run of the same name may have taken its place.
+        if registry.runs.get(&name).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), run)) {
+            registry.runs.remove(&name);
+        }
     }
 
     fn forget_later(self: &Arc<Self>, run: &Arc<Run>) {
@@ -470,5 +510,14 @@ impl Engine {
             events_after_stop: look.events_after_stop(),
             message_count: look.message_count(),
         }))
+    }
+}
+
+/// The end of a run that never began, for those who attached to it while it tried to.
+fn not_started() -> Event {
+    Event::Failed {
+        error: "The message could not be taken. Please send it again.".into(),
+        code: "run_not_started".into(),
+        retryable: true,
     }
 }

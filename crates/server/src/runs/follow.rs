@@ -108,19 +108,17 @@ pub(super) async fn watch_stops(engine: std::sync::Weak<Engine>) {
     loop {
         tokio::time::sleep(STOPS).await;
         let Some(engine) = engine.upgrade() else { return };
-        let live = engine.live_runs();
         let Some(sessions) = engine.sessions() else { return };
-        if live.is_empty() {
-            continue;
-        }
-        let Ok(asked) = sessions.store.list("stops/", None, 1000).await else { continue };
-        for entry in asked {
-            if let Some(run) = live.iter().find(|run| stop_key(&run.owner, &run.info.id) == entry.key) {
+        // By name: a listing costs twelve times a read on S3.
+        let looks = engine.live_runs().into_iter().map(|run| async move {
+            let key = stop_key(&run.owner, &run.info.id);
+            if let Ok(Some(_)) = sessions.store.get(&key).await {
                 run.stop();
-                if let Err(error) = sessions.store.delete(&entry.key).await {
+                if let Err(error) = sessions.store.delete(&key).await {
                     tracing::debug!(%error, "a request to stop was not cleared");
                 }
             }
-        }
+        });
+        futures_util::future::join_all(looks).await;
     }
 }

@@ -94,7 +94,8 @@ impl Stored {
                 // Read twice, by a follower.
                 Ok(Line::Event { n, .. }) if n <= self.events.len() as u64 => {}
                 Ok(Line::Count { message_count }) => self.message_count = Some(message_count),
-                Ok(Line::Lease { lease_until }) => self.lease_until = Some(lease_until),
+                // The last promise counts, wherever it stands.
+                Ok(Line::Lease { lease_until }) => self.lease_until = self.lease_until.max(Some(lease_until)),
                 Ok(Line::Event { .. }) | Err(_) => return,
             }
         }
@@ -158,6 +159,14 @@ pub trait Journals: Send + Sync {
 /// The log of one live run.
 #[async_trait]
 pub trait Journal: Send {
+    /// Claims the run's id where [`Journals::create`] did not. Called once, before the session is held.
+    ///
+    /// # Errors
+    /// [`JournalError::Exists`] if the id is taken.
+    async fn begin(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// Writes events; `first` is the number of the first one. When it returns they outlive the process, as far as the
     /// store promises that.
     ///

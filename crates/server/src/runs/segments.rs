@@ -1,14 +1,20 @@
-//! Run logs on object storage: segments `runs/{owner}/{run}/{first-event}.jsonl`, written by time.
+//! Run logs on object storage: `runs/{owner}/{run}/{first-event}.jsonl`, a few objects a run.
 //!
-//! The first goes out after a second, each pause is longer than the last, and a run of ten minutes has twelve. So a dead
-//! machine loses at most what was shown since the last segment. Each says until when the writer is alive for certain: a
-//! moment after the next one is due. A segment's key must be free, so a writer that was taken for dead and wakes up finds
-//! its next key taken, and stops.
+//! The first object holds the run's first line and is written beside the hold on the session, while the model is already
+//! being called, so that any process can find the run from its first event on. The events follow in segments by time,
+//! ever larger: after 1 s, 3 s, 7 s and so on, at most 12 objects a run of 12 minutes. A segment never delays an event. A
+//! machine that dies loses at most what was shown since its last segment: the first second, later as long as the run had
+//! lasted by then, at most 4 minutes.
+//!
+//! Each segment is made with the condition that its key is free. The end that another process gives to the log of a dead
+//! run takes the key of the next segment: a writer that was only frozen finds it taken and knows that its run is over.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use loquat_agent::event::Event;
 use parking_lot::Mutex;
@@ -26,74 +32,100 @@ use crate::ids::RunId;
 use crate::sessions::blob::{BlobError, BlobStore, Condition, Durability};
 use crate::sessions::document::Lease;
 
-/// The pause before the first segment.
-const FIRST: Duration = Duration::from_secs(1);
-/// How much longer each pause is than the one before.
-const GROWTH: f64 = 1.7;
-/// How late a segment may be before its writer counts as dead.
-const GRACE: Duration = Duration::from_secs(10);
-/// How often the last segment is tried before the run's end goes unrecorded.
-const TRIES: u32 = 4;
+/// The pauses between segments, in seconds; the last one repeats.
+const PAUSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 240];
 
-/// Logs as segments in a blob store.
+/// The most segments that an old run may have before it is read as broken.
+const MANY: usize = 1_000;
+
+/// How many bytes of segments are kept for followers, which read the same ones again and again.
+const CACHE: usize = 4 << 20;
+
+/// Logs in a [`BlobStore`].
 #[derive(Clone)]
 pub struct SegmentJournals {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     store: Arc<dyn BlobStore>,
     clock: Clock,
+    /// How long a sign of life holds beyond the next one.
+    grace: Duration,
+    /// How long a write is tried again while the store does not answer.
+    patience: Duration,
+    /// The runs that this process writes or has written: `true` while it does.
+    own: Mutex<HashMap<RunId, bool>>,
+    /// Segments never change.
+    cache: Mutex<BTreeMap<String, Bytes>>,
 }
 
 impl SegmentJournals {
     /// Keeps logs in a store.
     #[must_use]
-    pub fn new(store: Arc<dyn BlobStore>, clock: Clock) -> Self {
-        Self { store, clock }
-    }
-
-    fn prefix(owner: &Owner, run: &RunId) -> String {
-        format!("runs/{}/{run}/", owner.segment_or_anonymous())
+    pub fn new(store: Arc<dyn BlobStore>, clock: Clock, grace: Duration, patience: Duration) -> Self {
+        let shared = Shared { store, clock, grace, patience, own: Mutex::default(), cache: Mutex::default() };
+        Self { shared: Arc::new(shared) }
     }
 }
 
-/// Where a segment that begins with event number `first` is.
-fn segment(prefix: &str, first: u64) -> String {
-    format!("{prefix}{first:08}.jsonl")
+fn folder(owner: &Owner, run: &RunId) -> String {
+    format!("runs/{}/{run}/", owner.segment_or_anonymous())
+}
+
+/// Ten digits, so that the order of keys is the order of events.
+fn key(folder: &str, first: u64) -> String {
+    format!("{folder}{first:010}.jsonl")
+}
+
+/// Renewed while a run is silent. Its name stands after all segments.
+fn sign_key(folder: &str) -> String {
+    format!("{folder}alive.jsonl")
 }
 
 #[async_trait]
 impl Journals for SegmentJournals {
     async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
-        let mut lines = Vec::new();
-        encode_info(info, &mut lines);
-        let shared = Arc::new(Shared {
-            store: Arc::clone(&self.store),
-            clock: self.clock,
-            prefix: Self::prefix(owner, &info.id),
-            buffer: Mutex::new(Buffer { lines, first: 1, next: 1, failed: None }),
+        let mut first_line = Vec::with_capacity(256);
+        encode_info(info, &mut first_line);
+        self.shared.own.lock().insert(info.id.clone(), true);
+        let log = Arc::new(Log {
+            shared: Arc::clone(&self.shared),
+            run: info.id.clone(),
+            folder: folder(owner, &info.id),
+            waiting: Mutex::new(Waiting { lines: Vec::new(), first: 1, taken: false }),
             over: Notify::new(),
         });
-        let writer = tokio::spawn(write_by_time(Arc::clone(&shared)));
-        Ok(Box::new(SegmentJournal { shared, writer: Some(writer) }))
+        Ok(Box::new(SegmentJournal { log, first_line: first_line.into(), writer: None }))
     }
 
     async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError> {
-        let prefix = Self::prefix(owner, run);
+        let folder = folder(owner, run);
+        let listed = self.shared.store.list(&folder, None, MANY).await?;
+        if listed.is_empty() {
+            return Ok(None);
+        }
         let mut stored = Stored::default();
-        let listed = self.store.list(&prefix, None, 1000).await?;
-        for entry in &listed {
-            if let Some(blob) = self.store.get(&entry.key).await? {
-                stored.read(&blob.bytes);
+        for entry in listed {
+            if let Some(bytes) = self.shared.segment(&entry.key, entry.key == sign_key(&folder)).await? {
+                stored.read(&bytes);
             }
         }
-        Ok((!listed.is_empty()).then_some(stored))
+        Ok(Some(stored))
     }
 
     async fn liveness(&self, owner: &Owner, lease: &Lease, now: Timestamp) -> Result<Liveness, JournalError> {
-        if lease.lease_until > now {
+        let own = self.shared.own.lock().get(&lease.id).copied();
+        if own == Some(true) {
+            return Ok(Liveness::Live);
+        }
+        // One whose task ended in this process without an end is dead at once.
+        if own.is_none() && lease.lease_until > now {
             return Ok(Liveness::Live);
         }
         let stored = self.read(owner, &lease.id).await?.unwrap_or_default();
-        let live = stored.lease_until.is_some_and(|until| until > now);
-        Ok(if live { Liveness::Live } else { Liveness::Dead(stored) })
+        let promised = stored.lease_until.is_some_and(|until| until > now);
+        Ok(if promised && own.is_none() { Liveness::Live } else { Liveness::Dead(stored) })
     }
 
     async fn seal(
@@ -103,147 +135,223 @@ impl Journals for SegmentJournals {
         stored: &Stored,
         terminal: Event,
     ) -> Result<(), JournalError> {
-        if stored.events.last().is_some_and(Event::is_terminal) {
+        if stored.info.is_none() || stored.events.last().is_some_and(Event::is_terminal) {
             return Ok(());
         }
         let n = stored.events.len() as u64 + 1;
         let mut lines = Vec::new();
-        let t = stored.times.last().copied().unwrap_or(0);
-        encode_end(n, t, &terminal, stored.message_count, &mut lines);
-        let key = segment(&Self::prefix(owner, run), n);
-        match self.store.put(&key, lines.into(), Condition::Create, Durability::Full).await {
-            // Sealed by another, or the writer lives after all: its own end will follow.
+        encode_end(n, stored.times.last().copied().unwrap_or(0), &terminal, stored.message_count, &mut lines);
+        match self.shared.make(&key(&folder(owner, run), n), &lines.into()).await {
+            // Somebody else gave it an end, or it was alive after all and goes on.
             Ok(_) | Err(BlobError::Conflict) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     async fn delete(&self, owner: &Owner, run: &RunId) -> Result<(), JournalError> {
-        for entry in self.store.list(&Self::prefix(owner, run), None, 1000).await? {
-            self.store.delete(&entry.key).await?;
+        self.shared.own.lock().remove(run);
+        for entry in self.shared.store.list(&folder(owner, run), None, MANY).await? {
+            self.shared.cache.lock().remove(&entry.key);
+            self.shared.store.delete(&entry.key).await?;
         }
         Ok(())
     }
-}
-
-/// What the run's task and the writer share.
-struct Shared {
-    store: Arc<dyn BlobStore>,
-    clock: Clock,
-    prefix: String,
-    buffer: Mutex<Buffer>,
-    over: Notify,
-}
-
-struct Buffer {
-    /// Lines that are in no segment yet.
-    lines: Vec<u8>,
-    /// The number of the first event in `lines`.
-    first: u64,
-    /// The number of the next event.
-    next: u64,
-    /// A segment could not be written, so no later one may be.
-    failed: Option<BlobError>,
 }
 
 impl Shared {
-    /// Writes a segment; says until when the writer is alive, if it will write again.
-    async fn write(&self, first: u64, mut lines: Vec<u8>, alive: Option<Duration>) -> Result<(), BlobError> {
-        if let Some(alive) = alive {
-            let lease_until = later(self.clock.now(), alive);
-            // A time always has a JSON form.
-            let _ = serde_json::to_writer(&mut lines, &Line::Lease { lease_until });
-            lines.push(b'\n');
+    /// Reads a segment, from memory if it was read before.
+    async fn segment(&self, key: &str, changes: bool) -> Result<Option<Bytes>, BlobError> {
+        let kept = self.cache.lock().get(key).cloned();
+        if kept.is_some() && !changes {
+            return Ok(kept);
         }
-        let key = segment(&self.prefix, first);
-        let bytes = bytes::Bytes::from(lines);
-        let mut pause = Duration::from_millis(100);
-        for attempt in 1.. {
-            match self.store.put(&key, bytes.clone(), Condition::Create, Durability::Full).await {
-                Ok(_) => return Ok(()),
-                // The answer to an earlier try may have been lost.
-                Err(BlobError::Conflict) if attempt > 1 => {
-                    let same = self.store.get(&key).await?.is_some_and(|blob| blob.bytes == bytes);
-                    return if same { Ok(()) } else { Err(BlobError::Conflict) };
-                }
-                Err(BlobError::Unavailable(_)) if attempt < TRIES => {
-                    tokio::time::sleep(pause).await;
-                    pause *= 3;
-                }
-                Err(error) => return Err(error),
+        let Some(blob) = self.store.get(key).await? else { return Ok(None) };
+        if !changes {
+            let mut cache = self.cache.lock();
+            let held: usize = cache.values().map(Bytes::len).sum();
+            if held + blob.bytes.len() > CACHE {
+                cache.clear();
             }
+            cache.insert(key.to_owned(), blob.bytes.clone());
         }
-        Ok(())
+        Ok(Some(blob.bytes))
     }
 
-    /// Takes the lines that are due.
-    fn take(&self) -> (u64, Vec<u8>) {
-        let mut buffer = self.buffer.lock();
-        let next = buffer.next;
-        let first = std::mem::replace(&mut buffer.first, next);
-        (first, std::mem::take(&mut buffer.lines))
+    /// Makes an object and gives how many of the bytes are in it. After a try whose answer was lost, what is stored
+    /// decides: it may hold what an earlier call, with fewer bytes, wrote.
+    async fn make(&self, key: &str, bytes: &Bytes) -> Result<usize, BlobError> {
+        let deadline = Instant::now() + self.patience;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let outcome =
+                match self.store.put(key, bytes.clone(), Condition::Create, Durability::Process).await {
+                    Ok(_) => return Ok(bytes.len()),
+                    Err(BlobError::Conflict) => match self.store.get(key).await {
+                        Ok(Some(blob)) if !blob.bytes.is_empty() && bytes.starts_with(&blob.bytes) => {
+                            return Ok(blob.bytes.len());
+                        }
+                        Ok(_) => return Err(BlobError::Conflict),
+                        Err(error) => error,
+                    },
+                    Err(error) => error,
+                };
+            match outcome {
+                BlobError::Unavailable(_) if Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                error => return Err(error),
+            }
+        }
     }
 }
 
-/// Writes segments until the run is over.
-async fn write_by_time(shared: Arc<Shared>) {
-    let mut pause = FIRST;
-    let mut due = Instant::now() + pause;
-    loop {
-        tokio::select! {
-            () = shared.over.notified() => return,
-            () = tokio::time::sleep_until(due) => {}
-        }
-        pause = pause.mul_f64(GROWTH);
-        due = Instant::now() + pause;
-        let (first, lines) = shared.take();
-        let alive = pause + GRACE;
-        let written = if lines.is_empty() {
-            // Nothing was said; only that the writer lives.
-            let until = later(shared.clock.now(), alive);
-            let line = serde_json::to_vec(&Line::Lease { lease_until: until }).unwrap_or_default();
-            let key = format!("{}lease", shared.prefix);
-            let line = [line.as_slice(), b"\n"].concat();
-            shared.store.put(&key, line.into(), Condition::Any, Durability::Process).await.map(drop)
-        } else {
-            shared.write(first, lines, Some(alive)).await
+/// What the run's task and the writer of its segments share.
+struct Log {
+    shared: Arc<Shared>,
+    run: RunId,
+    folder: String,
+    waiting: Mutex<Waiting>,
+    over: Notify,
+}
+
+/// What is not known to be written.
+struct Waiting {
+    lines: Vec<u8>,
+    /// The number of the first event in them.
+    first: u64,
+    /// Another process has ended this log.
+    taken: bool,
+}
+
+impl Log {
+    /// Writes what waits as a segment. What cannot be written now stays, and goes along with the next one.
+    async fn write(&self) -> Result<(), BlobError> {
+        let (key, bytes) = {
+            let waiting = self.waiting.lock();
+            (key(&self.folder, waiting.first), Bytes::copy_from_slice(&waiting.lines))
         };
-        if let Err(error) = written {
-            tracing::warn!(%error, log = shared.prefix, "a segment of the run log was not written");
-            shared.buffer.lock().failed = Some(error);
-            return;
+        let outcome = self.shared.make(&key, &bytes).await;
+        let mut waiting = self.waiting.lock();
+        match outcome {
+            Ok(length) => {
+                let events =
+                    waiting.lines[..length].split_inclusive(|b| *b == b'\n').filter(|line| is_event(line));
+                let events = events.count() as u64;
+                waiting.first += events;
+                waiting.lines.drain(..length);
+                Ok(())
+            }
+            Err(error) => {
+                waiting.taken |= matches!(error, BlobError::Conflict);
+                Err(error)
+            }
         }
     }
+
+    /// Says, with what waits or alone, until when the run is alive.
+    async fn write_or_sign(&self, next: Duration) -> Result<(), BlobError> {
+        let lease_until = later(self.shared.clock.now(), next + self.shared.grace);
+        // A time always has a JSON form.
+        let mut sign = serde_json::to_vec(&Line::Lease { lease_until }).unwrap_or_default();
+        sign.push(b'\n');
+        let silent = {
+            let mut waiting = self.waiting.lock();
+            let silent = waiting.lines.is_empty();
+            if !silent {
+                waiting.lines.extend_from_slice(&sign);
+            }
+            silent
+        };
+        if silent {
+            let key = sign_key(&self.folder);
+            self.shared.store.put(&key, sign.into(), Condition::Any, Durability::Process).await.map(drop)
+        } else {
+            self.write().await
+        }
+    }
+
+    /// Writes segments until the run is over.
+    async fn write_by_time(&self) {
+        let mut due = Instant::now();
+        for round in 0.. {
+            let pause = |round: usize| Duration::from_secs(PAUSES[round.min(PAUSES.len() - 1)]);
+            due += pause(round);
+            tokio::select! {
+                biased;
+                () = self.over.notified() => return,
+                () = tokio::time::sleep_until(due) => {}
+            }
+            // A store that was away for long makes no hurry.
+            due = due.max(Instant::now());
+            match self.write_or_sign(pause(round + 1)).await {
+                Ok(()) => {}
+                Err(BlobError::Conflict) => return,
+                Err(error) => {
+                    tracing::warn!(run_id = %self.run, %error, "a segment of the run log was not written");
+                }
+            }
+        }
+    }
+}
+
+/// Lines of events begin with their number.
+fn is_event(line: &[u8]) -> bool {
+    line.starts_with(b"{\"n\":")
 }
 
 /// The log of one live run.
 struct SegmentJournal {
-    shared: Arc<Shared>,
+    log: Arc<Log>,
+    first_line: Bytes,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Drop for SegmentJournal {
     fn drop(&mut self) {
-        self.shared.over.notify_one();
+        /// More runs than a process has at once: older ones are known by their leases.
+        const REMEMBERED: usize = 10_000;
+        self.log.over.notify_one();
+        let mut own = self.log.shared.own.lock();
+        if own.len() > REMEMBERED {
+            own.retain(|_, alive| *alive);
+        }
+        if let Some(alive) = own.get_mut(&self.log.run) {
+            *alive = false;
+        }
     }
 }
 
 #[async_trait]
 impl Journal for SegmentJournal {
-    async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {
-        let mut buffer = self.shared.buffer.lock();
-        // Another writer has this run: nothing more may be shown. A store that is merely away costs the log, not the
-        // answer: the turn is committed with the session.
-        if matches!(buffer.failed, Some(BlobError::Conflict)) {
-            return Err(JournalError::Store(BlobError::Conflict));
+    async fn begin(&mut self) -> Result<(), JournalError> {
+        match self.log.shared.make(&key(&self.log.folder, 0), &self.first_line).await {
+            Ok(_) => {
+                let log = Arc::clone(&self.log);
+                self.writer = Some(tokio::spawn(async move { log.write_by_time().await }));
+                Ok(())
+            }
+            Err(BlobError::Conflict) => {
+                // The log is another run's: nothing is known of that one here.
+                self.log.shared.own.lock().remove(&self.log.run);
+                Err(JournalError::Exists)
+            }
+            Err(error) => Err(error.into()),
         }
-        encode(first, t, events, &mut buffer.lines);
-        buffer.next = first + events.len() as u64;
+    }
+
+    async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {
+        let mut waiting = self.log.waiting.lock();
+        // Nothing more may be shown. (A store that is merely away costs the log, not the answer.)
+        if waiting.taken {
+            return Err(BlobError::Conflict.into());
+        }
+        encode(first, t, events, &mut waiting.lines);
         Ok(())
     }
 
     async fn alive(&mut self, _: Timestamp) -> Result<(), JournalError> {
-        // Each segment says so itself.
+        // The segments say so.
         Ok(())
     }
 
@@ -254,16 +362,16 @@ impl Journal for SegmentJournal {
         terminal: &Event,
         message_count: Option<usize>,
     ) -> Result<(), JournalError> {
-        self.shared.over.notify_one();
+        self.log.over.notify_one();
         if let Some(writer) = self.writer.take() {
-            // A segment under way is finished first, so that the order holds.
+            // A segment under way lands first, so that the order holds.
             let _ = writer.await;
         }
-        let (first, mut lines) = self.shared.take();
-        if let Some(error) = self.shared.buffer.lock().failed.clone() {
-            return Err(error.into());
+        encode_end(n, t, terminal, message_count, &mut self.log.waiting.lock().lines);
+        // A second round only if the first finds an earlier write of fewer lines.
+        while !self.log.waiting.lock().lines.is_empty() {
+            self.log.write().await?;
         }
-        encode_end(n, t, terminal, message_count, &mut lines);
-        Ok(self.shared.write(first, lines, None).await?)
+        Ok(())
     }
 }

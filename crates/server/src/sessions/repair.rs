@@ -59,6 +59,8 @@ pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Ti
     let mut messages = messages_of(&stored.events);
     mark(&mut messages, lease.id.as_str(), now, &terminal, stored.events.first());
     document.append(&messages);
+    // Whoever thaws and still believes that it holds the session has an epoch that is over.
+    document.head.epoch += 1;
     document.head.run = None;
     document.head.updated_at = now;
     terminal

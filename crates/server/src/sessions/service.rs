@@ -218,6 +218,7 @@ impl Sessions {
             let terminal = repair::complete(&mut opened.document, &lease, &stored, now);
             match self.write(key, &opened.document, opened.version, Durability::Full).await {
                 Ok(_) => {
+                    self.list(key, &opened.document, None).await;
                     self.journals.seal(&key.owner, &lease.id, &stored, terminal).await?;
                     tracing::info!(session_id = %key.id, run_id = %lease.id, "repaired a session whose run died");
                     return Ok(opened.document);
@@ -339,12 +340,14 @@ impl Sessions {
         let mut document = hold.document.clone();
         document.append(hold.message.as_slice());
         // A start that survives the process is enough: only what was committed is promised beyond that.
+        let is_new = hold.version.is_none();
         let written = self.put_own(hold, &document, Durability::Process).await?;
         hold.version = Some(written);
         if let Some((run, stored, terminal)) = hold.seal.take() {
             self.journals.seal(&hold.key.owner, &run, &stored, terminal).await?;
         }
-        if self.listing == Listing::StartAndEnd {
+        // A new session is listed at once: its owner must find it even if this process dies.
+        if is_new || self.listing == Listing::StartAndEnd {
             self.list(&hold.key, &document, hold.message.as_ref().map(Message::text).as_deref()).await;
         }
         Ok(())
@@ -363,6 +366,9 @@ impl Sessions {
         usage: Value,
     ) -> Result<usize, SessionError> {
         let now = self.clock.now();
+        for warning in hold.memo.take_warnings() {
+            tracing::warn!(run_id = %hold.run_id, session_id = %hold.key.id, warning, "context strategy");
+        }
         repair::mark(&mut turn, hold.run_id.as_str(), now, terminal, started);
         if let Some(last) = turn.iter_mut().rev().find(|message| message.role == Role::Assistant) {
             last.metadata.insert("usage".into(), usage);

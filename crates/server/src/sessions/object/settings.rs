@@ -5,6 +5,8 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::{HttpClient, HttpConnector, ReqwestConnector};
@@ -38,7 +40,8 @@ pub struct ObjectSettings {
     prefix: String,
     /// S3: the region. Default: the AWS chain's, else `us-east-1`.
     pub region: Option<String>,
-    /// S3: another endpoint than AWS's (`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`), without the bucket.
+    /// S3: another endpoint than AWS's, without the bucket. Default: the AWS chain's (`AWS_ENDPOINT_URL_S3`, else
+    /// `AWS_ENDPOINT_URL`).
     pub endpoint: Option<String>,
     /// S3: whether the bucket stands in the path of the URL and not in its host name. Default: for AWS's own endpoints
     /// no; for others where the host is an address, `localhost` or has no dot.
@@ -46,7 +49,8 @@ pub struct ObjectSettings {
     /// S3: the key that encrypts the objects (id, ARN or alias). Default: as the bucket says.
     pub kms_key_id: Option<String>,
     /// Google Cloud Storage and Azure: options of `object_store` by name, such as `google_service_account` or
-    /// `azure_storage_account_name`; unknown names are refused at the first use.
+    /// `azure_storage_account_name`; unknown names are refused at the first use. They override what the client finds in
+    /// the environment (`GOOGLE_…`, `AZURE_…`), as the AWS chain does for S3.
     pub options: BTreeMap<String, String>,
 }
 
@@ -133,7 +137,7 @@ impl ObjectSettings {
                 })
             }
             Kind::Google => {
-                let mut builder = GoogleCloudStorageBuilder::new().with_bucket_name(&self.bucket);
+                let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&self.bucket);
                 for (name, value) in &self.options {
                     let key = GoogleConfigKey::from_str(name).map_err(|_| unknown_option(name))?;
                     builder = builder.with_config(key, value);
@@ -144,7 +148,7 @@ impl ObjectSettings {
                 })
             }
             Kind::Azure => {
-                let mut builder = MicrosoftAzureBuilder::new().with_container_name(&self.bucket);
+                let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(&self.bucket);
                 for (name, value) in &self.options {
                     let key = AzureConfigKey::from_str(name).map_err(|_| unknown_option(name))?;
                     builder = builder.with_config(key, value);
@@ -165,7 +169,8 @@ impl ObjectSettings {
         let provider = chain
             .credentials_provider()
             .ok_or_else(|| BlobError::Refused("there is no source of AWS credentials".to_owned()))?;
-        let host = Host::of(self.endpoint.as_deref(), &self.bucket, self.path_style)?;
+        let endpoint = self.endpoint.clone().or_else(|| configured_endpoint(&chain));
+        let host = Host::of(endpoint.as_deref(), &self.bucket, self.path_style)?;
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(region)
@@ -182,6 +187,16 @@ impl ObjectSettings {
         }
         Ok((builder, host))
     }
+}
+
+/// `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, or what a profile says in their place.
+fn configured_endpoint(chain: &SdkConfig) -> Option<String> {
+    let for_s3 = chain.service_config().and_then(|of_service| {
+        let key =
+            ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url");
+        of_service.load_config(key.build().ok()?)
+    });
+    for_s3.or_else(|| chain.endpoint_url().map(str::to_owned))
 }
 
 /// How S3 is reached.
