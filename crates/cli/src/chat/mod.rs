@@ -156,7 +156,7 @@ fn talk(
                 }
             }
             command if command.starts_with('/') => {
-                println!("There is no command {command}. /help lists them.")
+                println!("There is no command {command}. /help lists them.");
             }
             _ => {
                 let mut screen = Screen::terminal();

@@ -25,7 +25,7 @@ use crate::runs::run::{DialectName, Form, Run};
 
 /// The body of `POST /chat`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a message")]
 pub struct ChatRequest {
     /// What the user says.
     message: String,

@@ -1,0 +1,65 @@
+//! The process dies or is asked to stop; nothing that was shown is lost.
+
+use serde_json::json;
+
+use crate::support::{ModelServer, Server, history, text_of};
+
+#[tokio::test]
+async fn killed_in_the_middle_the_session_opens_at_once_with_what_was_shown() {
+    let mut model = ModelServer::start().await;
+    let server = Server::start(&model, &[]).await;
+    let mut events =
+        server.chat(&json!({"message": "hi", "session_id": "s", "run_id": "r", "events": "all"})).await;
+    let call = model.call().await;
+    call.say("shown ");
+    call.say("before");
+    events.next().await;
+    assert_eq!(events.text().await + &events.text().await, "shown before");
+    let server = server.kill_and_restart().await;
+    assert_eq!(history(&server, "s").await, ["user: hi", "assistant: shown before"]);
+    let run =
+        server.http.get(format!("{}/runs/r/events", server.url)).send().await.unwrap().text().await.unwrap();
+    assert!(run.contains("\"run_lost\"") && run.contains("\"retryable\":true"), "{run}");
+    let (frames, request) =
+        server.turn(&mut model, &json!({"message": "again", "session_id": "s"}), &["ok"]).await;
+    assert_eq!(text_of(&frames), "ok");
+    assert_eq!(request["messages"][1]["content"], "shown before");
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_lets_runs_finish() {
+    let mut model = ModelServer::start().await;
+    let mut server = Server::start(&model, &[]).await;
+    let events = server.chat(&json!({"message": "hi", "session_id": "s"})).await;
+    let call = model.call().await;
+    server.signal("TERM");
+    while server.get("/health").await.0 != 503 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let (status, problem) =
+        crate::support::answer_of(server.post("/chat", &json!({"message": "x"})).send().await.unwrap()).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("draining")));
+    call.say("finished");
+    call.end();
+    let frames = events.all().await;
+    assert_eq!(text_of(&frames), "finished");
+    assert_eq!(frames.last().unwrap().event, "done");
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn what_does_not_finish_in_time_is_checkpointed() {
+    let mut model = ModelServer::start().await;
+    let mut server = Server::start(&model, &[("LOQUAT_DRAIN_SECONDS", "0")]).await;
+    let mut events = server.chat(&json!({"message": "hi", "session_id": "s"})).await;
+    let call = model.call().await;
+    call.say("half");
+    events.next().await;
+    assert_eq!(events.text().await, "half");
+    server.signal("TERM");
+    let frames = events.all().await;
+    assert_eq!(frames.last().unwrap().data["code"], "run_lost");
+    assert!(server.ended().await.success());
+    let server = server.kill_and_restart().await;
+    assert_eq!(history(&server, "s").await, ["user: hi", "assistant: half"]);
+}

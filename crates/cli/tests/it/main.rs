@@ -1,0 +1,14 @@
+//! End-to-end tests: the real binary, spoken to over HTTP or a pipe, answering with a model server whose every piece
+//! the test lets through by hand.
+
+// Tests may fail by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bad_input;
+mod chat;
+mod durability;
+mod runs;
+mod sessions;
+mod settings;
+mod support;
+mod terminal;
