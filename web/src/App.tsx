@@ -18,7 +18,7 @@ type State =
   | { at: 'chat'; config: Config; auth: Provider }
 
 const loadConfig = async (): Promise<Config> => {
-  const response = await fetch('/config.json', { cache: 'no-cache' })
+  const response = await fetch('/config.json')
   if (!response.ok) throw new Error(`HTTP ${response.status}`)
   return (await response.json()) as Config
 }

@@ -5,6 +5,7 @@
  * run; from then on the run's log is read on after the last cursor. The loop ends with a terminal frame, with a
  * refusal, or when the caller aborts: never because a connection did.
  */
+import { pause } from '../lib/pause'
 import { readFrames, type Frame } from './sse'
 import { Problem, type Api } from './transport'
 
@@ -39,28 +40,6 @@ const isTransient = (problem: Problem, underWay: boolean): boolean =>
   TRANSIENT.has(problem.status) ||
   problem.code === 'draining' ||
   (underWay && (problem.status === 429 || problem.status >= 500))
-
-/** Waits, but not longer than until the network or the reader comes back. */
-export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer)
-      removeEventListener('online', end)
-      removeEventListener('loquat:retry', end)
-      document.removeEventListener('visibilitychange', visible)
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const visible = () => document.visibilityState === 'visible' && end()
-    const timer = setTimeout(end, ms)
-    addEventListener('online', end)
-    addEventListener('loquat:retry', end)
-    document.addEventListener('visibilitychange', visible)
-    signal.addEventListener('abort', end)
-  })
-
-/** Ends the wait of every reconnecting run at once: the "retry now" button. */
-export const retryNow = (): void => void dispatchEvent(new Event('loquat:retry'))
 
 export async function followRun(api: Api, options: FollowOptions): Promise<void> {
   const { signal, submit, onFrame, onLink, delay = backoff, silenceMs = SILENCE_MS } = options

@@ -1,10 +1,10 @@
 /** The conversation: its turns, the composer, and what there is to say about the connection. */
 import { ArrowDownIcon, WifiOffIcon } from 'lucide-react'
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { retryNow } from '../api/run'
 import { linesOf, versionsAt, type Attachment, type Turn } from '../chat/history'
 import type { Conversation } from '../chat/store'
 import { useT } from '../i18n'
+import { retryNow } from '../lib/pause'
 import { Announcer } from './Announcer'
 import { Composer } from './Composer'
 import { useServices } from './context'

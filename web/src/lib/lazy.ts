@@ -1,6 +1,6 @@
 /** Chunks that survive a lost network: loading is tried again until it works, and nothing on the page breaks meanwhile. */
 import { lazy, type ComponentType } from 'react'
-import { pause } from '../api/run'
+import { pause } from './pause'
 
 /** With a network, this many failures mean that the file is gone: the server carries a newer page. */
 const ATTEMPTS = 5
