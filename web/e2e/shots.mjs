@@ -39,6 +39,8 @@ const ask = async (page, text, { wait = true } = {}) => {
   if (wait) await page.getByRole('button', { name: 'Send message' }).waitFor()
 }
 
+const toTop = (page) => page.evaluate(() => document.querySelector('main ol')?.parentElement?.scrollTo(0, 0))
+
 /** The states: a name, how to get there, and where the server has to be another one. */
 const STATES = [
   { name: '1-start', act: async () => {} },
@@ -47,6 +49,7 @@ const STATES = [
     act: async (page) => {
       await ask(page, 'Check the latency and health of the agent')
       await page.locator('.hljs-keyword').first().waitFor()
+      await toTop(page)
     },
   },
   {
@@ -55,7 +58,7 @@ const STATES = [
       await ask(page, 'Check the tools, one is broken', { wait: false })
       await page.locator('[data-tool=restart_service][data-state=failed]').waitFor()
       await page.locator('[data-tool=query_metrics] button').first().click()
-      await page.evaluate(() => document.querySelector('ol')?.parentElement?.scrollTo(0, 0))
+      await toTop(page)
     },
   },
   {

@@ -77,7 +77,8 @@ function Shell({ onSignOut }: { onSignOut?: () => void }) {
   const [open, setOpen] = useState(() => read('sidebar') !== 'closed')
   const [drawer, setDrawer] = useState(false)
   const [inspecting, setInspecting] = useState(() => new URLSearchParams(location.search).has('inspect'))
-  const wide = useWide()
+  const wide = useMedia('(min-width: 48rem)')
+  const roomy = useMedia('(min-width: 75rem)')
 
   useEffect(() => {
     if (id === undefined) return
@@ -148,29 +149,29 @@ function Shell({ onSignOut }: { onSignOut?: () => void }) {
               <IconButton label={t('openConversations')} onClick={() => setDrawer(true)}><MenuIcon /></IconButton>
             ))}
           <h1 dir="auto" className="min-w-0 flex-1 truncate px-1 text-sm font-medium text-dim">{title || t('newChat')}</h1>
-          {inspecting && wide ? null : inspecting || new URLSearchParams(location.search).has('inspect') ? <IconButton label={t('inspector')} onClick={() => setInspecting(true)}><ActivityIcon /></IconButton> : null}
+          {!inspecting && new URLSearchParams(location.search).has('inspect') ? <IconButton label={t('inspector')} onClick={() => setInspecting(true)}><ActivityIcon /></IconButton> : null}
           <IconButton label={t('newChat')} onClick={() => openChat(undefined)}><SquarePenIcon /></IconButton>
         </header>
         <Thread session={id} conversation={conversation} onSend={send} />
       </main>
-      {inspecting && wide && <div className="w-[24rem] shrink-0 border-s border-line">{inspector}</div>}
-      {!wide && (
-        <Modal open={inspecting} onClose={() => setInspecting(false)} label={t('inspector')} className="m-0 h-dvh max-h-none w-dvw max-w-none">{inspector}</Modal>
+      {inspecting && roomy && <div className="w-[24rem] shrink-0 border-s border-line">{inspector}</div>}
+      {!roomy && (
+        <Modal open={inspecting} onClose={() => setInspecting(false)} label={t('inspector')} className="m-0 ms-auto h-dvh max-h-none w-[min(26rem,100vw)] max-w-none">{inspector}</Modal>
       )}
       <Notices />
     </div>
   )
 }
 
-function useWide() {
-  const [wide, setWide] = useState(() => matchMedia('(min-width: 48rem)').matches)
+function useMedia(query: string) {
+  const [matches, setMatches] = useState(() => matchMedia(query).matches)
   useEffect(() => {
-    const query = matchMedia('(min-width: 48rem)')
-    const look = () => setWide(query.matches)
-    query.addEventListener('change', look)
-    return () => query.removeEventListener('change', look)
-  }, [])
-  return wide
+    const list = matchMedia(query)
+    const look = () => setMatches(list.matches)
+    list.addEventListener('change', look)
+    return () => list.removeEventListener('change', look)
+  }, [query])
+  return matches
 }
 
 /** What is said for a few seconds at the bottom: a deletion that can be taken back, a message that came back. */

@@ -176,7 +176,7 @@ function Facts({ turn }: { turn: Turn }) {
   const { usage, model } = turn.answer
   const used = usage?.input_tokens !== undefined && t('tokens', { input: count(usage.input_tokens, language), output: count(usage.output_tokens ?? 0, language) })
   const cost = usage?.cost_usd !== undefined && new Intl.NumberFormat(language, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 }).format(usage.cost_usd)
-  const facts = [turn.answeredAt && clock(turn.answeredAt, language), model, used, cost].filter(Boolean)
+  const facts = [turn.answeredAt && clock(turn.answeredAt, language), used, cost, model].filter(Boolean)
   return <span className="ms-1.5 truncate text-xs text-dim tabular-nums opacity-0 transition-opacity group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">{facts.join(' · ')}</span>
 }
 
