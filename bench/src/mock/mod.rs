@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 pub use fault::Fault;
@@ -64,10 +64,18 @@ pub struct Args {
 /// Runs until the process is ended.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let scenario = args.scenario.as_deref().map(Scenario::read).transpose()?.unwrap_or_default();
-    let listener = TcpListener::bind(("127.0.0.1", args.port)).await.context("the port cannot be opened")?;
+    let listener = listen(args.port).context("the port cannot be opened")?;
     announce(listener.local_addr()?);
     accept(listener, Arc::new(State::new(scenario, args.key, args.record))).await;
     Ok(())
+}
+
+/// A listener whose queue holds the thousands of clients that a measurement starts at once.
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    socket.listen(8192)
 }
 
 /// The one line that programs wait for.
