@@ -68,6 +68,11 @@ impl State {
         Some(Self { net, ids: self.ids.clone(), scores: self.scores.clone() })
     }
 
+    /// The scores of what may come next, one for each token of the vocabulary.
+    pub(super) fn all_scores(&self) -> Result<Vec<f32>> {
+        self.scores()?.to_vec1()
+    }
+
     /// How much of `prompt` it has read; `None` if it has read anything else.
     fn prefix_of(&self, prompt: &[u32]) -> Option<usize> {
         let usable = self.ids.len() < prompt.len() || self.scores.is_some();
@@ -82,13 +87,15 @@ pub(super) struct Contexts {
     blank: Option<State>,
     /// Least recently used first.
     saved: Vec<State>,
+    /// Beginnings that are used over and over.
+    pinned: Vec<State>,
 }
 
 impl Contexts {
     pub(super) fn new(net: Net) -> Self {
         match net.snapshot() {
-            Some(copy) => Self { blank: Some(State::new(copy)), saved: Vec::new() },
-            None => Self { blank: None, saved: vec![State::new(net)] },
+            Some(copy) => Self { blank: Some(State::new(copy)), saved: Vec::new(), pinned: Vec::new() },
+            None => Self { blank: None, saved: vec![State::new(net)], pinned: Vec::new() },
         }
     }
 
@@ -115,6 +122,34 @@ impl Contexts {
             None => blank.snapshot(),
         };
         state.ok_or_else(|| Error::Msg("the network cannot be copied".to_owned()))
+    }
+
+    /// A state that has read `beginning`, which is read once and kept for ever, and then `rest`. Only with networks that
+    /// can be copied. `check` is asked between two pieces whether to go on.
+    pub(super) fn read_after<E: From<Error>>(
+        &mut self,
+        beginning: &[u32],
+        rest: &[u32],
+        check: &dyn Fn() -> std::result::Result<(), E>,
+    ) -> std::result::Result<State, E> {
+        let index = match self.pinned.iter().position(|state| state.ids == beginning) {
+            Some(index) => index,
+            None => {
+                let mut state = self.begin(beginning)?;
+                while state.read_on(beginning)? {
+                    check()?;
+                }
+                self.pinned.push(state);
+                self.pinned.len() - 1
+            }
+        };
+        let copy = self.pinned[index].snapshot();
+        let mut state = copy.ok_or_else(|| Error::Msg("the network cannot be copied".to_owned()))?;
+        let whole = [beginning, rest].concat();
+        while state.read_on(&whole)? {
+            check()?;
+        }
+        Ok(state)
     }
 
     /// Keeps a copy of a state that will go on, where that is possible.

@@ -8,6 +8,7 @@ use loquat_agent::model::{ModelError, ModelErrorKind, ModelEvent, ModelRequest, 
 use super::contexts::{Contexts, State};
 use super::net::{MAX_CONTEXT, Net};
 use super::prompt::{Exchange, exchanges, first_kept};
+use super::router::{CALCULATOR_TOOL, Choice, EXPRESSION, Router, TIME_TOOL};
 use super::stops::Stops;
 use super::template::{Template, Turn};
 use super::vocabulary::Vocabulary;
@@ -29,9 +30,20 @@ pub(super) struct Engine {
     contexts: Contexts,
     /// Most tokens of prompt and answer together.
     limit: usize,
-    /// The temperature where the request does not say.
-    temperature: f64,
+    /// Only for the built-in model: others would need other examples.
+    router: Option<Router>,
+    defaults: Defaults,
 }
+
+/// What is used where the request does not say.
+struct Defaults {
+    temperature: f64,
+    system: Option<&'static str>,
+}
+
+/// The built-in model has a tendency to answer in the language of the country that is asked about. Of a dozen
+/// prompts that were tried, this one helps most.
+const DEMO_SYSTEM: &str = "You are a helpful, concise assistant. Use plain English.";
 
 impl Engine {
     /// Reads the weights. Takes a second or so for the built-in model, more at its first start.
@@ -54,8 +66,13 @@ impl Engine {
         let net = Net::from_gguf(&opened.architecture, opened.content, &mut reader)
             .map_err(|error| unusable(error.to_string()))?;
         // A small model loses the thread sooner.
-        let temperature = if source.known { 0.2 } else { 0.6 };
-        Ok(Self { vocabulary, template, contexts: Contexts::new(net), limit, temperature })
+        let defaults = if source.known {
+            Defaults { temperature: 0.1, system: Some(DEMO_SYSTEM) }
+        } else {
+            Defaults { temperature: 0.6, system: None }
+        };
+        let router = source.known.then(|| Router::new(&vocabulary)).transpose().map_err(unusable)?;
+        Ok(Self { vocabulary, template, contexts: Contexts::new(net), limit, router, defaults })
     }
 
     /// The tokens of the prompt, without the oldest exchanges where they do not all fit.
@@ -66,7 +83,7 @@ impl Engine {
         output: usize,
     ) -> Result<Vec<u32>, Halt> {
         let room = self.limit.saturating_sub(output.min(self.limit / 2));
-        let system = request.system.as_deref().map(|text| Turn::new("system", text));
+        let system = request.system.as_deref().or(self.defaults.system).map(|text| Turn::new("system", text));
         let mut sizes = Vec::with_capacity(exchanges.len());
         for exchange in exchanges {
             let mut size = 0;
@@ -100,6 +117,26 @@ impl Engine {
         self.vocabulary.encode(&text).map_err(internal)
     }
 
+    /// Asks for a tool, if the last question needs one that is offered. Says whether it did.
+    fn use_tool(&mut self, request: &ModelRequest, last: &Exchange, sink: &Sink) -> Result<bool, Halt> {
+        let Some(router) = self.router.as_mut().filter(|_| last.is_fresh()) else { return Ok(false) };
+        let (vocabulary, contexts) = (&self.vocabulary, &mut self.contexts);
+        let choice = router.choose(&last.question, &request.tools, vocabulary, contexts, &|| sink.check())?;
+        let (name, input) = match choice {
+            Choice::Talk => return Ok(false),
+            Choice::Time => (TIME_TOOL, serde_json::json!({})),
+            Choice::Calculate(expression) => (CALCULATOR_TOOL, serde_json::json!({ EXPRESSION: expression })),
+        };
+        let id = format!("call_{}", uuid::Uuid::new_v4().simple());
+        sink.send(ModelEvent::ToolStart { id: id.clone(), name: name.to_owned() })?;
+        sink.send(ModelEvent::ToolInput { id, delta: input.to_string() })?;
+        let read = self.vocabulary.encode_plain(&last.question).map_err(internal)?.len();
+        let usage = Usage { input_tokens: read as u64, output_tokens: 1, ..Usage::default() };
+        sink.send(ModelEvent::Usage { usage, model: None })?;
+        sink.send(ModelEvent::Stop(StopReason::ToolUse))?;
+        Ok(true)
+    }
+
     /// Reads the prompt, then writes until the end of the turn.
     fn write(
         &self,
@@ -109,7 +146,7 @@ impl Engine {
         usage: &mut Usage,
         sink: &Sink,
     ) -> Result<StopReason, Halt> {
-        let mut sampler = sampler(params, self.temperature);
+        let mut sampler = sampler(params, self.defaults.temperature);
         let mut decoder = self.vocabulary.decoder();
         let mut stops = Stops::new(&params.stop_sequences);
         let mut written: Vec<u32> = Vec::new();
@@ -164,6 +201,11 @@ impl Backend for Engine {
         let params = &request.params;
         let output = params.max_output_tokens.map_or(DEFAULT_OUTPUT, |most| most as usize).max(1);
         let exchanges = exchanges(request);
+        if let Some(last) = exchanges.last()
+            && self.use_tool(request, last, sink)?
+        {
+            return Ok(());
+        }
         let prompt = self.prompt(request, &exchanges, output)?;
         let mut state = self.contexts.begin(&prompt).map_err(broken)?;
         let cached = state.len();

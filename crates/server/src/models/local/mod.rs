@@ -2,9 +2,10 @@
 //!
 //! `weights` opens the file and makes it fast, `net` runs it, `vocabulary` and `template` turn a conversation into
 //! tokens, `contexts` remembers what was read before, `engine` answers a call, `worker` is the one thread it does that
-//! on, `router` decides about tools, `fetch` brings the file. The way of a call: [`LocalModel`] puts it into the
+//! on, `router` decides about tools (`arithmetic` is its grammar), `fetch` brings the file. The way of a call: [`LocalModel`] puts it into the
 //! worker's queue and its stream reads what the engine sends.
 
+mod arithmetic;
 mod contexts;
 mod engine;
 pub mod fetch;

@@ -1,8 +1,12 @@
 //! From a request to the turns a chat template knows, and which turns fit.
 
-use loquat_agent::message::{Content, Document, Message, Role, Source, ToolContent, ToolStatus};
+use loquat_agent::message::{
+    Content, Document, Message, Role, Source, ToolContent, ToolResult, ToolStatus, ToolUse,
+};
 use loquat_agent::model::ModelRequest;
+use serde_json::Value;
 
+use super::router::{CALCULATOR_TOOL, EXPRESSION, TIME_TOOL};
 use super::template::Turn;
 
 /// What a person said, what the tools found for it, and what the assistant answered.
@@ -27,16 +31,21 @@ impl Exchange {
         let answer = self.answer.as_ref().map(|answer| Turn::new("assistant", answer.clone()));
         std::iter::once(Turn::new("user", question)).chain(answer)
     }
+
+    /// Whether nothing but the question is there yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.facts.is_empty() && self.answer.is_none()
+    }
 }
 
 /// The conversation of a request as exchanges, oldest first.
 pub(super) fn exchanges(request: &ModelRequest) -> Vec<Exchange> {
     let mut exchanges: Vec<Exchange> = Vec::new();
-    // A call's name is in the request for it, its result only has the id.
-    let mut calls: Vec<(&str, String)> = Vec::new();
+    // A result has only the id of its call.
+    let mut calls: Vec<&ToolUse> = Vec::new();
     for message in &request.messages {
         if message.role == Role::Assistant {
-            calls.extend(message.tool_uses().map(|call| (call.tool_use_id.as_str(), describe(call))));
+            calls.extend(message.tool_uses());
             let text = message.text();
             if !text.trim().is_empty() {
                 let exchange = current(&mut exchanges);
@@ -54,13 +63,8 @@ pub(super) fn exchanges(request: &ModelRequest) -> Vec<Exchange> {
         }
         let exchange = current(&mut exchanges);
         for result in message.tool_results() {
-            let call = calls.iter().find(|(id, _)| *id == result.tool_use_id);
-            let subject = call.map_or("the tool", |(_, subject)| subject.as_str());
-            let found = result.content.iter().map(tool_text).collect::<Vec<_>>().join(" ");
-            exchange.facts.push(match result.status {
-                ToolStatus::Success => format!("{subject} is {found}."),
-                ToolStatus::Error => format!("{subject} could not be found ({found})."),
-            });
+            let call = calls.iter().find(|call| call.tool_use_id == result.tool_use_id);
+            exchange.facts.push(fact(call.copied(), result));
         }
         // What was said between two calls is part of the answer to come, not an answer.
         exchange.answer = None;
@@ -76,18 +80,33 @@ fn current(exchanges: &mut Vec<Exchange>) -> &mut Exchange {
     &mut exchanges[last]
 }
 
-/// What a tool call asks for, as the subject of a sentence.
-fn describe(call: &loquat_agent::message::ToolUse) -> String {
-    match call.name.as_str() {
-        super::router::TIME_TOOL => "the current date and time".to_owned(),
-        super::router::CALCULATOR_TOOL => call
-            .input
-            .as_object()
-            .and_then(|input| input.values().find_map(|value| value.as_str()))
-            .unwrap_or("the result")
-            .to_owned(),
-        name => format!("the answer of {name}"),
+/// A tool's answer as a sentence.
+fn fact(call: Option<&ToolUse>, result: &ToolResult) -> String {
+    let found = result.content.iter().map(tool_text).collect::<Vec<_>>().join(" ");
+    let name = call.map_or("", |call| call.name.as_str());
+    let input = call.and_then(|call| call.input.get(EXPRESSION)).and_then(Value::as_str);
+    match (result.status, name, input) {
+        (ToolStatus::Error, ..) => format!("It could not be found out ({found})."),
+        (ToolStatus::Success, CALCULATOR_TOOL, Some(expression)) => format!("{expression} = {found}."),
+        (ToolStatus::Success, TIME_TOOL, _) => {
+            result.content.iter().find_map(date_and_time).unwrap_or_else(|| format!("It is {found} now."))
+        }
+        (ToolStatus::Success, "", _) => format!("{found}."),
+        (ToolStatus::Success, ..) => format!("{name} says: {found}."),
     }
+}
+
+/// The time tool's answer as people say it; the model does not read ISO dates.
+fn date_and_time(content: &ToolContent) -> Option<String> {
+    let ToolContent::Json(value) = content else { return None };
+    let text = value.get("time")?.as_str()?;
+    let time: jiff::civil::DateTime = text.get(..19)?.parse().ok()?;
+    let zone = value.get("timezone").and_then(Value::as_str).unwrap_or("UTC");
+    Some(format!(
+        "Today is {}. The time is {} ({zone}).",
+        time.strftime("%A, %-d %B %Y"),
+        time.strftime("%H:%M")
+    ))
 }
 
 /// The text of a person's message; what this kind of model cannot read is named instead.
@@ -123,7 +142,7 @@ fn tool_text(content: &ToolContent) -> String {
     }
 }
 
-fn plain(value: &serde_json::Value) -> String {
+fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -149,7 +168,6 @@ pub(super) fn first_kept(sizes: &[usize], room: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use loquat_agent::message::{ToolResult, ToolUse};
     use serde_json::json;
 
     use super::*;
@@ -184,7 +202,7 @@ mod tests {
             [
                 Turn::new("user", "Hi"),
                 Turn::new("assistant", "Hello"),
-                Turn::new("user", "17*23?\n\nUse this fact: 17*23 is 391."),
+                Turn::new("user", "17*23?\n\nUse this fact: 17*23 = 391."),
             ]
         );
     }
@@ -197,8 +215,23 @@ mod tests {
             result("a", ToolContent::Text("no network".into()), ToolStatus::Error),
             Message::assistant("Sorry."),
         ]));
-        assert_eq!(exchanges[0].facts, ["the answer of weather could not be found (no network)."]);
+        assert_eq!(exchanges[0].facts, ["It could not be found out (no network)."]);
         assert_eq!(exchanges[0].answer.as_deref(), Some("Sorry."));
+    }
+
+    #[test]
+    fn the_time_is_said_as_people_say_it() {
+        let time =
+            json!({"time": "2026-07-02T00:30:00+02:00", "weekday": "Thursday", "timezone": "Europe/Berlin"});
+        let exchanges = exchanges(&request(vec![
+            Message::user("What day is it?"),
+            call("a", "current_time", json!({})),
+            result("a", ToolContent::Json(time), ToolStatus::Success),
+        ]));
+        assert_eq!(
+            exchanges[0].facts,
+            ["Today is Thursday, 2 July 2026. The time is 00:30 (Europe/Berlin)."]
+        );
     }
 
     #[test]

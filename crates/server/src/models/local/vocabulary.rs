@@ -135,6 +135,26 @@ impl Vocabulary {
         Ok(ids)
     }
 
+    /// The tokens of plain text, in which nothing is a control token.
+    pub(super) fn encode_plain(&self, text: &str) -> Result<Vec<u32>, String> {
+        let mut ids = Vec::new();
+        self.encode_text(text, &mut ids)?;
+        Ok(ids)
+    }
+
+    /// All tokens of plain text with a text that `keep` accepts; a leading space does not count.
+    pub(super) fn tokens_of(&self, keep: impl Fn(&str) -> bool) -> Vec<(u32, String)> {
+        let count = u32::try_from(self.tokenizer.get_vocab_size(true)).unwrap_or(u32::MAX);
+        (0..count)
+            .filter_map(|id| {
+                // A space is written so in the vocabularies of this kind.
+                let text = self.tokenizer.id_to_token(id)?.replace('\u{120}', " ");
+                let bare = text.strip_prefix(' ').unwrap_or(&text);
+                (!bare.is_empty() && keep(bare)).then_some((id, text))
+            })
+            .collect()
+    }
+
     fn encode_text(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), String> {
         let text = text.replace(GUARD, "");
         if !text.is_empty() {

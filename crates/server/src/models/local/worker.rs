@@ -22,6 +22,12 @@ pub(super) enum Halt {
     Failed(ModelError),
 }
 
+impl From<candle_core::Error> for Halt {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Failed(ModelError::new(ModelErrorKind::Internal, format!("The local model failed: {error}")))
+    }
+}
+
 /// What a call's stream reads.
 pub(super) type Events = UnboundedReceiver<Result<ModelEvent, ModelError>>;
 
