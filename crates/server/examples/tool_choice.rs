@@ -52,7 +52,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         counts[1] += usize::from(ok);
         if let Some(expected) = entry["input"].as_str() {
             counts[2] += 1;
-            counts[3] += usize::from(ok && input == json!({ "expression": expected }).to_string());
+            let input: Value = serde_json::from_str(&input).unwrap_or_default();
+            counts[3] += usize::from(ok && input["expression"] == expected);
         }
         let mark = if ok { "right" } else { "WRONG" };
         println!("{mark}  {} {input}  {question}", name.as_deref().unwrap_or("-"));

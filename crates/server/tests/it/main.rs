@@ -1,8 +1,11 @@
 //! The server over real sockets, one module a subject:
 //! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API;
+//! `local_model` the embedded model with its real weights;
 //! `models` every provider against the mock model server, by one suite.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
 
 mod lambda;
+#[cfg(feature = "local-model")]
+mod local_model;
 mod models;

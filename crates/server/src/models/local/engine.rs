@@ -152,8 +152,10 @@ impl Engine {
         let mut written: Vec<u32> = Vec::new();
         let mut thinking = false;
         loop {
-            let recent = &written[written.len().saturating_sub(REPEAT_WINDOW)..];
-            let scores = apply_repeat_penalty(state.scores().map_err(broken)?, REPEAT_PENALTY, recent);
+            // Numbers and marks come again for good reasons.
+            let recent = written.iter().rev().take(REPEAT_WINDOW).copied();
+            let words: Vec<u32> = recent.filter(|id| self.vocabulary.has_letters(*id)).collect();
+            let scores = apply_repeat_penalty(state.scores().map_err(broken)?, REPEAT_PENALTY, &words);
             let id = sampler.sample(&scores.map_err(broken)?).map_err(broken)?;
             if self.vocabulary.is_end(id) {
                 send_text(sink, stops.rest())?;

@@ -26,7 +26,8 @@ impl Exchange {
         let question = if self.facts.is_empty() {
             self.question.clone()
         } else {
-            format!("{}\n\nUse this fact: {}", self.question, self.facts.join(" "))
+            let facts = self.facts.join(" ");
+            format!("Answer the question with this fact.\nFact: {facts}\nQuestion: {}", self.question)
         };
         let answer = self.answer.as_ref().map(|answer| Turn::new("assistant", answer.clone()));
         std::iter::once(Turn::new("user", question)).chain(answer)
@@ -202,7 +203,10 @@ mod tests {
             [
                 Turn::new("user", "Hi"),
                 Turn::new("assistant", "Hello"),
-                Turn::new("user", "17*23?\n\nUse this fact: 17*23 = 391."),
+                Turn::new(
+                    "user",
+                    "Answer the question with this fact.\nFact: 17*23 = 391.\nQuestion: 17*23?"
+                ),
             ]
         );
     }
@@ -228,10 +232,7 @@ mod tests {
             call("a", "current_time", json!({})),
             result("a", ToolContent::Json(time), ToolStatus::Success),
         ]));
-        assert_eq!(
-            exchanges[0].facts,
-            ["Today is Thursday, 2 July 2026. The time is 00:30 (Europe/Berlin)."]
-        );
+        assert_eq!(exchanges[0].facts, ["It is 00:30 (Europe/Berlin) on Thursday, 2 July 2026."]);
     }
 
     #[test]

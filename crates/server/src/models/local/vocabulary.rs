@@ -66,6 +66,9 @@ const TURN_ENDS: [&str; 9] = [
     "</s>",
 ];
 
+/// How a space is written in vocabularies of bytes.
+const SPACE: char = '\u{120}';
+
 /// `llama.cpp`'s kinds of token that are not plain text: unknown, control, user-defined, unused.
 const SPECIAL_KINDS: std::ops::RangeInclusive<u64> = 2..=5;
 
@@ -142,13 +145,20 @@ impl Vocabulary {
         Ok(ids)
     }
 
+    /// Whether a token has letters: a word or a part of one, not a number or a mark.
+    pub(super) fn has_letters(&self, id: u32) -> bool {
+        // The space's stand-in is a letter by Unicode.
+        self.tokenizer
+            .id_to_token(id)
+            .is_some_and(|text| text.chars().any(|c| c.is_alphabetic() && c != SPACE))
+    }
+
     /// All tokens of plain text with a text that `keep` accepts; a leading space does not count.
     pub(super) fn tokens_of(&self, keep: impl Fn(&str) -> bool) -> Vec<(u32, String)> {
         let count = u32::try_from(self.tokenizer.get_vocab_size(true)).unwrap_or(u32::MAX);
         (0..count)
             .filter_map(|id| {
-                // A space is written so in the vocabularies of this kind.
-                let text = self.tokenizer.id_to_token(id)?.replace('\u{120}', " ");
+                let text = self.tokenizer.id_to_token(id)?.replace(SPACE, " ");
                 let bare = text.strip_prefix(' ').unwrap_or(&text);
                 (!bare.is_empty() && keep(bare)).then_some((id, text))
             })
