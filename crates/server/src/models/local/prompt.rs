@@ -103,11 +103,7 @@ fn date_and_time(content: &ToolContent) -> Option<String> {
     let text = value.get("time")?.as_str()?;
     let time: jiff::civil::DateTime = text.get(..19)?.parse().ok()?;
     let zone = value.get("timezone").and_then(Value::as_str).unwrap_or("UTC");
-    Some(format!(
-        "Today is {}. The time is {} ({zone}).",
-        time.strftime("%A, %-d %B %Y"),
-        time.strftime("%H:%M")
-    ))
+    Some(format!("It is {} ({zone}) on {}.", time.strftime("%H:%M"), time.strftime("%A, %-d %B %Y")))
 }
 
 /// The text of a person's message; what this kind of model cannot read is named instead.
