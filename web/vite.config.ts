@@ -21,5 +21,5 @@ export default defineConfig({
   },
   // Nothing is inlined: the Content-Security-Policy allows no data: fonts, styles or scripts.
   build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false }, manifest: true },
-  test: { environment: 'happy-dom', setupFiles: ['test/setup.ts'], include: ['test/**/*.test.{ts,tsx}'] },
+  test: { environment: 'happy-dom', testTimeout: 40_000, setupFiles: ['test/setup.ts'], include: ['test/**/*.test.{ts,tsx}'] },
 })

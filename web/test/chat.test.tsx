@@ -47,10 +47,10 @@ beforeEach(() => {
 const answer = (text: string, at = 0) =>
   stream(wire([['metadata', { session_id: 's', run_id: 'r', history_length: at }], ['tool_start', { id: 't', name: 'query_metrics' }], ['tool_call', { id: 't', name: 'query_metrics', input: { period: '1h' } }], ['tool_result', { id: 't', name: 'query_metrics', output: { p95: 1 }, is_error: false, duration_ms: 40 }], ['', { text }], ['done', { outcome: 'complete', message_count: at + 4 }]]))
 
-const show = () => {
+const show = (changes: Partial<Config> = {}) => {
   const auth = new ApiKey()
   auth.use('right')
-  return render(<Chat config={config} auth={auth} />)
+  return render(<Chat config={{ ...config, ...changes }} auth={auth} />)
 }
 const box = () => screen.findByRole('textbox', { name: 'Message' })
 /** On the page, not in what the screen reader hears. */
@@ -132,6 +132,24 @@ it('asks before it runs what needs approval, and says exactly what', async () =>
   expect(await said('Restarted.')).toBeInTheDocument()
   const approvals = requests.find((r) => r.path.endsWith('/approvals'))
   expect(approvals?.body).toMatchObject({ approvals: [{ id: 't', approved: true }], events: 'all' })
+})
+
+it('works with a server that keeps nothing', async () => {
+  const user = userEvent.setup()
+  chat = () => answer('One.')
+  show({ sessions: false })
+  await user.type(await box(), 'first{Enter}')
+  await said('One.')
+  chat = () => answer('Two.')
+  await user.type(await box(), 'second{Enter}')
+  await said('Two.')
+  chat = () => answer('Three.')
+  await user.click((await screen.findAllByRole('button', { name: 'Regenerate answer' })).at(-1) as HTMLElement)
+  await said('Three.')
+  expect(await said('One.')).toBeInTheDocument()
+  expect(screen.queryByRole('navigation')).toBeNull()
+  expect(posts().map((p) => p.history_length)).toEqual([undefined, undefined, undefined])
+  expect(requests.some((r) => r.path.startsWith(`/sessions/${String(posts()[0]?.session_id)}`))).toBe(false)
 })
 
 it('keeps drafts', async () => {

@@ -11,7 +11,7 @@ import { uuid } from '../lib/uuid'
 import { decode, type ChatEvent } from './events'
 import { branchesOf, sessionTurns, type Attachment, type Branch, type Turn } from './history'
 import * as outbox from './outbox'
-import { emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
+import { answerText, emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
 import { record, Traces, type Trace } from './trace'
 
 export interface Live {
@@ -70,7 +70,7 @@ export class ChatStore {
   constructor(private readonly options: StoreOptions) {
     this.channel?.addEventListener('message', (e: MessageEvent<{ changed?: string }>) => {
       options.onListChange()
-      if (e.data.changed && this.conversations.has(e.data.changed)) void this.load(e.data.changed)
+      if (options.keepsSessions && e.data.changed && this.conversations.has(e.data.changed)) void this.load(e.data.changed)
     })
     document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && options.onListChange())
   }
@@ -164,7 +164,8 @@ export class ChatStore {
     const turn: Turn = {
       key: runId,
       runId,
-      at: replaceAt ?? Number.MAX_SAFE_INTEGER,
+      // The server says where it stands, where it keeps conversations.
+      at: replaceAt ?? (this.options.keepsSessions ? Number.MAX_SAFE_INTEGER : 2 * kept.length),
       text,
       attachments,
       createdAt: new Date().toISOString(),
@@ -270,7 +271,7 @@ export class ChatStore {
     }
     const event = decode(frame)
     if (!event) return
-    if (event.type === 'metadata' && event.historyLength !== undefined && !event.continues) {
+    if (event.type === 'metadata' && event.historyLength !== undefined && !event.continues && this.options.keepsSessions) {
       const at = event.historyLength
       this.updateTurn(run.session, run.turnKey, (t) => ({ ...t, at }))
     }
@@ -402,11 +403,17 @@ export class ChatStore {
   }
 }
 
-/** Turns keep their keys when they are read again, so that nothing on the page starts anew. */
+/**
+ * Turns keep their keys when they are read again, so that nothing on the page starts anew; and where nothing has
+ * changed, all of themselves: what was seen live (how long a tool took) is more than what is stored.
+ */
 const sameKeys = (turns: Turn[], known: Turn[] = []): Turn[] =>
   turns.map((turn) => {
     const before = known.find((k) => k.at === turn.at && k.text === turn.text)
-    return before ? { ...turn, key: before.key } : turn
+    if (!before) return turn
+    const [a, b] = [before.answer, turn.answer]
+    const same = a.status === b.status && a.status !== 'running' && a.outcome === b.outcome && a.parts.length === b.parts.length && answerText(a) === answerText(b)
+    return same ? before : { ...turn, key: before.key }
   })
 
 /** A turn whose run is nowhere any more: what was shown, and that it is not all. */
