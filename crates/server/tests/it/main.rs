@@ -1,10 +1,12 @@
 //! The server over real sockets, one module a subject:
+//! `auth` sign-in, ownership and limits;
 //! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API;
 //! `local_model` the embedded model with its real weights;
 //! `models` every provider against the mock model server, by one suite.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
 
+mod auth;
 mod lambda;
 #[cfg(feature = "local-model")]
 mod local_model;

@@ -108,11 +108,11 @@ async fn the_role_of_an_administrator_is_configured_or_nobodys() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Nothing that a client may send makes the reader panic.
     #[test]
-    fn anything_can_be_taken_apart(token in "[ -~]{0,200}", header in "\\PC{0,80}", claims in "\\PC{0,80}") {
+    fn prop_anything_can_be_taken_apart(token in "[ -~]{0,200}", header in "\\PC{0,80}", claims in "\\PC{0,80}") {
         let _ = super::super::compact::Compact::parse(&token);
         let encoded = format!("{}.{}.c2ln", encode(&header), encode(&claims));
         if let Ok(parts) = super::super::compact::Compact::parse(&encoded) {

@@ -1,0 +1,202 @@
+//! Limits, each at its edge.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+async fn problem(answer: reqwest::Response) -> (u16, String, Option<String>) {
+    let status = answer.status().as_u16();
+    let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    let body: Value = answer.json().await.unwrap_or_default();
+    (status, body["code"].as_str().unwrap_or_default().to_owned(), retry)
+}
+
+#[tokio::test]
+async fn requests_a_minute_of_a_user() {
+    let ((ann, ann_entry), (bob, bob_entry)) = (key("ann"), key("bob"));
+    let entries = format!("{ann_entry},{bob_entry}");
+    let settings =
+        [("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", entries.as_str()), ("LOQUAT_REQUESTS_PER_MINUTE", "3")];
+    let served = serve(&settings, "say=\"hi\"").await;
+    let list = |token: &str| served.request("GET", "/sessions").bearer_auth(token).send();
+    for _ in 0..3 {
+        assert_eq!(list(&ann).await.unwrap().status(), 200);
+    }
+    let (status, code, retry) = problem(list(&ann).await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (429, "rate_limited"));
+    assert!((1..=21).contains(&retry.unwrap().parse::<u32>().unwrap()));
+    assert_eq!(list(&bob).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn guessing_is_limited_by_address() {
+    let (_, entry) = key("ann");
+    let settings = [
+        ("AUTH_TYPE", "ApiKey"),
+        ("LOQUAT_API_KEYS", entry.as_str()),
+        ("LOQUAT_REQUESTS_PER_MINUTE_PER_ADDRESS", "5"),
+        ("LOQUAT_TRUSTED_PROXIES", "1"),
+    ];
+    let served = serve(&settings, "say=\"hi\"").await;
+    let guess = |forwarded: &'static str| {
+        served.request("GET", "/sessions").bearer_auth("guess").header("x-forwarded-for", forwarded).send()
+    };
+    for _ in 0..5 {
+        assert_eq!(guess("6.6.6.6, 203.0.113.1").await.unwrap().status(), 401);
+    }
+    // What the client itself wrote into the header changes nothing.
+    assert_eq!(guess("7.7.7.7, 203.0.113.1").await.unwrap().status(), 429);
+    assert_eq!(guess("203.0.113.2").await.unwrap().status(), 401);
+    assert_eq!(served.request("GET", "/health").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn answers_at_a_time_of_a_user_and_of_everybody() {
+    let ((ann, ann_entry), (bob, bob_entry), (carol, carol_entry)) = (key("ann"), key("bob"), key("carol"));
+    let entries = format!("{ann_entry},{bob_entry},{carol_entry}");
+    let settings = [
+        ("AUTH_TYPE", "ApiKey"),
+        ("LOQUAT_API_KEYS", entries.as_str()),
+        ("LOQUAT_RUNS_PER_USER", "1"),
+        ("LOQUAT_RUNS_TOTAL", "2"),
+    ];
+    let served = serve(&settings, "say=\"hi\" first=30s").await;
+    let start = async |token: &str| {
+        let body = json!({"message": "hello", "run_id": new_id()});
+        let answer = served.request("POST", "/chat").bearer_auth(token).json(&body).send().await.unwrap();
+        (answer.headers().get("x-loquat-run-id").cloned(), answer)
+    };
+    let (run, anns) = start(&ann).await;
+    assert_eq!(anns.status(), 200);
+    let (_, bobs) = start(&bob).await;
+    assert_eq!(bobs.status(), 200);
+    let (status, code, retry) = problem(start(&ann).await.1).await;
+    assert_eq!((status, code.as_str()), (429, "rate_limited"));
+    assert!(retry.is_some());
+    let (status, code, retry) = problem(start(&carol).await.1).await;
+    assert_eq!((status, code.as_str()), (503, "overloaded"));
+    assert!(retry.is_some());
+    // A reader that leaves frees nothing: the run goes on. Stopping does.
+    drop(anns);
+    assert_eq!(start(&ann).await.1.status(), 429);
+    let stop = format!("/runs/{}/stop", run.unwrap().to_str().unwrap());
+    assert_eq!(served.request("POST", &stop).bearer_auth(&ann).send().await.unwrap().status(), 200);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while start(&carol).await.1.status() != 200 {
+        assert!(std::time::Instant::now() < deadline, "the place was not given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_a_day() {
+    let (ann, entry) = key("ann");
+    let settings =
+        [("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", entry.as_str()), ("LOQUAT_TOKENS_PER_DAY", "2")];
+    let served = serve(&settings, "say=\"one two three four\"").await;
+    served.converse(&ann).await;
+    let answer = served.request("POST", "/chat").bearer_auth(&ann).json(&json!({"message": "again"}));
+    let (status, code, retry) = problem(answer.send().await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (429, "rate_limited"));
+    assert!(retry.unwrap().parse::<u32>().unwrap() <= 86_400);
+    // Reading stays possible.
+    assert_eq!(served.request("GET", "/sessions").bearer_auth(&ann).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn bodies_have_a_size_and_a_depth_and_errors_carry_cors() {
+    let settings = [("LOQUAT_BODY_BYTES", "10000"), ("LOQUAT_MESSAGE_BYTES", "100")];
+    let served = serve(&settings, "say=\"hi\"").await;
+    let post = |body: String| {
+        let request = served.request("POST", "/chat").header("content-type", "application/json");
+        request.header("origin", "http://localhost:5173").body(body).send()
+    };
+    let deep = format!("{{\"message\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+    let long = json!({"message": "x".repeat(101)}).to_string();
+    for (body, expected) in [
+        ("x".repeat(10_001), (413, "body_too_large")),
+        (deep, (400, "invalid_json")),
+        (long, (413, "message_too_long")),
+        ("{".into(), (400, "invalid_json")),
+    ] {
+        let answer = post(body).await.unwrap();
+        assert_eq!(answer.headers()["access-control-allow-origin"], "http://localhost:5173");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        let (status, code, _) = problem(answer).await;
+        assert_eq!((status, code.as_str()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_use_a_server_where_nobody_signs_in() {
+    let served = serve(&[], "say=\"hi\"").await;
+    let message = json!({"message": "hello"});
+    let post = || served.request("POST", "/chat").json(&message);
+    assert_eq!(post().header("origin", "https://evil.example").send().await.unwrap().status(), 403);
+    assert_eq!(post().header("host", "evil.example").send().await.unwrap().status(), 421);
+    let answer = post().send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.unwrap().contains("event: done"));
+    assert_eq!(served.mock.requests().len(), 1, "the model was asked once");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_not_waited_for() {
+    let served = serve(&[], "say=\"hi\"").await;
+    let address = served.url.strip_prefix("http://").unwrap();
+    let mut slow = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = "POST /chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // The request is being read by now or soon; half a minute is passed on the clock, not waited for.
+    let mut answer = Vec::new();
+    let mut passed = Duration::ZERO;
+    while passed < Duration::from_secs(60) && !answer.starts_with(b"HTTP/1.1 408") {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        tokio::time::resume();
+        passed += Duration::from_secs(5);
+        let mut chunk = [0; 1_024];
+        if let Ok(Ok(n)) = tokio::time::timeout(Duration::from_millis(50), slow.read(&mut chunk)).await {
+            answer.extend_from_slice(&chunk[..n]);
+        }
+    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("body_too_slow"), "{answer}");
+}
+
+#[tokio::test]
+async fn slow_and_broken_clients_do_not_stop_healthy_ones() {
+    let served = serve(&[], "say=\"hi\"").await;
+    let address = served.url.strip_prefix("http://").unwrap().to_owned();
+    let median = async || {
+        let mut times = Vec::new();
+        for _ in 0..40 {
+            let began = std::time::Instant::now();
+            let (status, text) = served.chat("", &json!({"message": "hello"})).await;
+            assert!(status.is_success() && text.contains("event: done"), "{text}");
+            times.push(began.elapsed());
+        }
+        times.sort();
+        times[times.len() / 2]
+    };
+    let before = median().await;
+    let mut slow = Vec::new();
+    for n in 0..400 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let part = if n % 2 == 0 {
+            "GET / HTTP/1.1\r\nx-"
+        } else {
+            "POST /chat HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 90000\r\n\r\n{"
+        };
+        stream.write_all(part.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // A hundred uploads that end in the middle.
+    slow.truncate(300);
+    let during = median().await;
+    assert!(
+        during < before * 10 + Duration::from_millis(50),
+        "{before:?} alone, {during:?} beside slow clients"
+    );
+}

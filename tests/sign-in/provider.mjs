@@ -1,0 +1,78 @@
+// A certified OpenID Connect provider, and a certified client that signs a user in with a code and PKCE. Reads commands
+// from standard input, one a line, and answers each with one line of JSON:
+//   token   signs in; the tokens
+//   rotate  starts again with another signing key
+//
+// node provider.mjs PORT
+
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { createInterface } from 'node:readline'
+
+import { Provider } from 'oidc-provider'
+import * as oidc from 'openid-client'
+
+import { walk } from './walk.mjs'
+
+const port = Number(process.argv[2])
+const issuer = `http://127.0.0.1:${port}`
+const callback = 'http://127.0.0.1:1/callback'
+const client = { client_id: 'page', token_endpoint_auth_method: 'none', redirect_uris: [callback], application_type: 'native' }
+
+function key() {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' }
+}
+
+async function start() {
+  const provider = new Provider(issuer, {
+    clients: [client],
+    jwks: { keys: [key()] },
+    cookies: { keys: ['of the tests'] },
+    pkce: { required: () => true },
+    claims: { openid: ['sub'], roles: ['roles'] },
+    conformIdTokenClaims: false,
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, roles: ['chiefs'] }) }),
+    ttl: { IdToken: 300, AccessToken: 300, Interaction: 300, Session: 300, Grant: 300, AuthorizationCode: 60 },
+  })
+  return new Promise((resolve) => {
+    const server = provider.listen(port, '127.0.0.1', () => resolve(server))
+  })
+}
+
+async function token() {
+  const configuration = await oidc.discovery(new URL(issuer), client.client_id, undefined, oidc.None(), {
+    execute: [oidc.allowInsecureRequests],
+  })
+  const verifier = oidc.randomPKCECodeVerifier()
+  const state = oidc.randomState()
+  const begin = oidc.buildAuthorizationUrl(configuration, {
+    redirect_uri: callback,
+    scope: 'openid roles',
+    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    state,
+  })
+  const back = await walk(begin.href, callback, { login: 'ann', password: 'any' })
+  const granted = await oidc.authorizationCodeGrant(configuration, back, {
+    pkceCodeVerifier: verifier,
+    expectedState: state,
+  })
+  return { id: granted.id_token, access: granted.access_token }
+}
+
+let server = await start()
+console.error = () => {}
+console.log(JSON.stringify({ issuer }))
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === 'token') {
+    console.log(JSON.stringify(await token()))
+  } else if (line === 'rotate') {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+    server = await start()
+    // The connections that this process kept to the old one are found to be dead here, and not by the next sign-in.
+    for (let n = 0; n < 5; n += 1) await fetch(issuer).then((answer) => answer.text()).catch(() => {})
+    console.log(JSON.stringify({ rotated: true }))
+  }
+}
+process.exit(0)
