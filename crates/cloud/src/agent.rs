@@ -72,17 +72,13 @@ impl Agent {
             }
             None => Settings::default(),
         };
-        let name = string(&table, &["name"])
-            .or_else(|| string(&table, &["agent", "name"]))
-            .unwrap_or_else(|| folder_name(folder));
+        let name = string(&table, &["page", "name"]).unwrap_or_else(|| folder_name(folder));
         if deploy.name.is_empty() {
             deploy.name = stack_name(&name);
         }
         deploy.check().map_err(|source| AgentError::Settings { path: path.to_path_buf(), source })?;
         let mut models = Vec::new();
-        for root in [Some(&table), table.get("agent").and_then(toml::Value::as_table)].into_iter().flatten() {
-            collect_models(root, &mut models);
-        }
+        collect_models(&table, &mut models);
         if let Some(model) = deploy.environment.get("MODEL_ID") {
             push_unique(&mut models, model);
         }
@@ -93,16 +89,10 @@ impl Agent {
     }
 }
 
-/// `model = "…"`, `models = ["…"]`, `[model] id = "…"`.
+/// `model = "…"` and those that stand in for it, `models = ["…"]`.
 fn collect_models(table: &toml::Table, models: &mut Vec<String>) {
-    match table.get("model") {
-        Some(toml::Value::String(one)) => push_unique(models, one),
-        Some(toml::Value::Table(inner)) => {
-            if let Some(toml::Value::String(one)) = inner.get("id") {
-                push_unique(models, one);
-            }
-        }
-        _ => {}
+    if let Some(toml::Value::String(one)) = table.get("model") {
+        push_unique(models, one);
     }
     for one in table.get("models").and_then(toml::Value::as_array).into_iter().flatten() {
         if let Some(one) = one.as_str() {
@@ -155,9 +145,10 @@ mod tests {
 
     #[test]
     fn name_and_models_come_from_the_file() {
-        let agent =
-            parse("name = \"Travel Desk!\"\nmodels = [\"bedrock/a\", \"b\"]\n[deploy]\nmodels = [\"c\"]")
-                .unwrap();
+        let agent = parse(
+            "models = [\"bedrock/a\", \"b\"]\n[page]\nname = \"Travel Desk!\"\n[deploy]\nmodels = [\"c\"]",
+        )
+        .unwrap();
         assert_eq!(agent.deploy.name, "travel-desk");
         assert_eq!(agent.models, ["bedrock/a", "b", "c"]);
     }

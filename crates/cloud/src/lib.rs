@@ -5,7 +5,15 @@
 //! holds them together (`tests/it`, in the `loquat` crate, which sees both).
 
 pub mod agent;
+pub mod aws;
+pub mod cognito;
+pub mod deploy;
+pub mod destroy;
+pub mod doctor;
 pub mod elf;
+pub mod init;
+pub mod logs;
 pub mod package;
 pub mod settings;
 pub mod template;
+pub mod ui;

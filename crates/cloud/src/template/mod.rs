@@ -28,7 +28,7 @@ use crate::{
     agent::Agent,
     settings::{Communication, Hosting, Removal, Settings},
 };
-pub use render::{to_json, to_yaml};
+pub use render::{to_compact_json, to_json, to_yaml};
 
 /// A finished template; `Resources` and the other sections keep the order they were added in.
 #[derive(Clone, Debug)]

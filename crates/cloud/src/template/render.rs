@@ -33,6 +33,11 @@ pub fn to_json(template: &Template) -> String {
     out
 }
 
+/// The template as JSON on one line, for CloudFormation's size limit.
+pub fn to_compact_json(template: &Template) -> String {
+    canonical(&template.to_value())
+}
+
 /// The template as YAML.
 pub fn to_yaml(template: &Template) -> String {
     let mut out = String::new();

@@ -9,10 +9,13 @@ use super::{
 use crate::settings::Settings;
 
 pub(super) fn add(settings: &Settings, stack: &mut Stack) {
+    // The only place a function may write to; it goes with the instance, so nothing is kept there.
+    stack.env("LOQUAT_DATA_DIR", "/tmp/loquat");
     if !settings.sessions.enabled {
+        stack.env("LOQUAT_STORE", "none");
         return;
     }
-    stack.env("LOQUAT_SESSION_TTL_HOURS", settings.sessions.ttl_hours.to_string());
+    stack.env("LOQUAT_SESSION_TTL", format!("{}h", settings.sessions.ttl_hours));
     if let Some(bucket) = &settings.sessions.bucket {
         stack.env("SESSION_BUCKET", bucket.as_str());
         access(

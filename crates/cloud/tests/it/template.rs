@@ -12,11 +12,14 @@ use serde_json::Value;
 
 /// Name and `loquat.toml` of each combination.
 const CASES: &[(&str, &str)] = &[
-    ("rest", "name = \"travel desk\"\nmodel = \"bedrock/eu.anthropic.claude-haiku-4-5-20251001-v1:0\"\n"),
+    (
+        "rest",
+        "model = \"bedrock/eu.anthropic.claude-haiku-4-5-20251001-v1:0\"\n[page]\nname = \"travel desk\"\n",
+    ),
     (
         "rest-everything",
         r#"
-name = "bank"
+page.name = "bank"
 models = ["bedrock/anthropic.claude-3-haiku-20240307-v1:0", "anthropic/claude-sonnet"]
 [deploy]
 hosting = "adapter"
@@ -47,7 +50,7 @@ alarm_email = "oncall@example.com"
     (
         "rest-existing",
         r#"
-name = "existing"
+page.name = "existing"
 model = "bedrock/amazon.nova-lite-v1:0"
 [deploy.sessions]
 bucket = "company-sessions"
@@ -62,7 +65,7 @@ enabled = false
     (
         "function-url-oidc",
         r#"
-name = "open-desk"
+page.name = "open-desk"
 model = "amazon.nova-micro-v1:0"
 [deploy]
 communication = "function-url"
@@ -75,7 +78,7 @@ audience = "agent"
     (
         "stateless",
         r#"
-name = "stateless"
+page.name = "stateless"
 model = "bedrock/amazon.nova-micro-v1:0"
 [deploy]
 communication = "none"
@@ -92,7 +95,7 @@ xray = false
     ),
     (
         "agentcore",
-        "name = \"core\"\nmodel = \"bedrock/us.amazon.nova-lite-v1:0\"\n[deploy]\nhosting = \"agentcore\"\n",
+        "page.name = \"core\"\nmodel = \"bedrock/us.amazon.nova-lite-v1:0\"\n[deploy]\nhosting = \"agentcore\"\n",
     ),
 ];
 

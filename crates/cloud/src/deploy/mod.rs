@@ -1,0 +1,309 @@
+//! `loquat deploy`: package, change set, progress, page, first user, smoke test.
+
+mod explain;
+mod page;
+mod progress;
+pub mod smoke;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    agent::{Agent, AgentError},
+    aws::{Aws, AwsError, cloudformation::NewChangeSet},
+    package::{self, PackageError},
+    settings::{Communication, Hosting},
+    template,
+    ui::Ui,
+};
+pub use explain::explain;
+pub use page::PageFile;
+pub(crate) use progress::follow;
+
+/// How often CloudFormation is asked what it has done.
+const POLL: Duration = Duration::from_millis(700);
+
+/// CloudFormation's limit for a template that is sent along.
+const TEMPLATE_LIMIT: usize = 51_200;
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct DeployOptions {
+    /// The agent's folder.
+    pub folder: PathBuf,
+    /// The binary to package; found beside this program when absent.
+    pub bootstrap: Option<PathBuf>,
+    /// The image for AgentCore.
+    pub image: Option<String>,
+    /// Do not ask.
+    pub yes: bool,
+    /// New code only: no change set, done in seconds.
+    pub code_only: bool,
+    /// Somebody to invite.
+    pub first_user: Option<String>,
+    /// No test at the end.
+    pub no_smoke: bool,
+    /// The address to test and to read the page's settings from, where it is not the stack's own.
+    pub api_url: Option<String>,
+}
+
+/// Why a deployment stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The agent's folder.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The package.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// AWS.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// The template breaks rules that protect the deployment.
+    #[error("the template is not sound:\n  {}", .0.join("\n  "))]
+    Rules(Vec<String>),
+    /// `[deploy.overrides]` names resources the stack does not have.
+    #[error("[deploy.overrides] names {} that the stack does not have", .0.join(", "))]
+    Overrides(Vec<String>),
+    /// The template is too large.
+    #[error("the template has {0} bytes, CloudFormation takes {TEMPLATE_LIMIT}; use fewer overrides")]
+    TemplateSize(usize),
+    /// AgentCore needs an image.
+    #[error("hosting = \"agentcore\" needs --image: build deploy/Dockerfile for arm64 and push it to ECR")]
+    NoImage,
+    /// The stack is not there.
+    #[error("there is no stack {0} in {1}: deploy it first")]
+    NoStack(String, String),
+    /// CloudFormation could not do it.
+    #[error("{stack} ended as {status}\n{reasons}")]
+    Failed {
+        /// The stack.
+        stack: String,
+        /// Its status.
+        status: String,
+        /// Every resource's reason, in plain words.
+        reasons: String,
+    },
+    /// The change set could not be made.
+    #[error("the change set failed: {0}")]
+    ChangeSet(String),
+    /// Not confirmed.
+    #[error("nothing was changed")]
+    Declined,
+    /// The deployed agent does not answer as it should.
+    #[error("deployed, but the smoke test failed:\n  {}", .0.join("\n  "))]
+    Smoke(Vec<String>),
+}
+
+/// Deploys the agent in a folder.
+///
+/// # Errors
+/// Whatever stopped it, in words that say what to do.
+pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui) -> Result<(), DeployError> {
+    let agent = Agent::read(&options.folder)?;
+    let template = checked_template(&agent)?;
+    let settings = &agent.deploy;
+    if settings.hosting == Hosting::Agentcore && options.image.is_none() {
+        return Err(DeployError::NoImage);
+    }
+    let aws = Aws::load(settings.region.as_deref()).await?;
+    let account = aws.account().await?;
+    ui.say(&format!("{} -> account {account}, {}", settings.name, aws.region()));
+    let bucket = deployment_bucket(&account, aws.region());
+    if !aws.bucket_exists(&bucket).await? {
+        aws.create_bucket(&bucket).await?;
+        ui.say(&format!("made the deployment bucket {bucket}"));
+    }
+    let mut parameters = vec![("CodeBucket".to_owned(), bucket.clone())];
+    if let (Hosting::Agentcore, Some(image)) = (settings.hosting, &options.image) {
+        parameters.push(("ImageUri".into(), image.clone()));
+    } else {
+        let key = upload_package(&aws, &agent, &bucket, options.bootstrap.as_deref(), ui).await?;
+        if options.code_only {
+            return code_only(&aws, &agent, &bucket, &key, ui).await;
+        }
+        parameters.push(("CodeKey".into(), key));
+    }
+    if settings.hosting != Hosting::Agentcore && settings.communication == Communication::Rest {
+        let kept = aws.has_api_log_role().await?;
+        parameters.push(("ApiLogRole".into(), if kept { "keep" } else { "make" }.into()));
+    }
+    let changed = apply(&aws, &agent, &template, &parameters, options.yes, ui).await?;
+    let stack = aws
+        .stack(&settings.name)
+        .await?
+        .ok_or_else(|| DeployError::NoStack(settings.name.clone(), aws.region().to_owned()))?;
+    if !changed {
+        ui.say("the stack is up to date");
+    }
+    page::publish(&aws, &agent, &stack, options.api_url.as_deref(), page, ui).await?;
+    if let (Some(email), Some(pool)) = (&options.first_user, stack.output("UserPoolId")) {
+        match aws.create_user(pool, email, true).await {
+            Ok(()) => ui.say(&format!("invited {email}: Cognito mails a temporary password")),
+            Err(error) if error.code() == "UsernameExistsException" => {
+                ui.say(&format!("{email} is a user already"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for (name, value, description) in stack.outputs() {
+        ui.say(&format!("{name:<18} {value}  ({description})"));
+    }
+    let api = options.api_url.as_deref().or_else(|| stack.output("ApiUrl"));
+    if let (Some(api), false) = (api, options.no_smoke) {
+        let failures = smoke::test(&aws, settings, &stack, api).await;
+        if !failures.is_empty() {
+            return Err(DeployError::Smoke(failures));
+        }
+        ui.say(&format!("{api} answers as it should"));
+    }
+    Ok(())
+}
+
+/// The template of an agent, if it keeps the rules.
+///
+/// # Errors
+/// The rules it breaks.
+pub fn checked_template(agent: &Agent) -> Result<template::Template, DeployError> {
+    let template = template::build(agent);
+    let unknown = template::unknown_overrides(agent, &template);
+    if !unknown.is_empty() {
+        return Err(DeployError::Overrides(unknown));
+    }
+    let findings = template::rules::check(&template.to_value());
+    if findings.is_empty() { Ok(template) } else { Err(DeployError::Rules(findings)) }
+}
+
+/// The bucket packages go to: one an account and region, shared by all stacks.
+pub fn deployment_bucket(account: &str, region: &str) -> String {
+    format!("loquat-deploy-{account}-{region}")
+}
+
+async fn upload_package(
+    aws: &Aws,
+    agent: &Agent,
+    bucket: &str,
+    bootstrap: Option<&Path>,
+    ui: &mut dyn Ui,
+) -> Result<String, DeployError> {
+    let architecture = agent.deploy.architecture;
+    let bootstrap = package::find_bootstrap(bootstrap, architecture)?;
+    let package = package::build(&agent.folder, &bootstrap, architecture)?;
+    let key = format!("{}/{}.zip", agent.deploy.name, package.digest);
+    #[expect(clippy::cast_precision_loss, reason = "a size for people")]
+    let size = package.bytes.len() as f64 / 1_000_000.0;
+    if aws.object_exists(bucket, &key).await? {
+        ui.say(&format!("package {size:.1} MB, uploaded before"));
+    } else {
+        aws.put_object(bucket, &key, package.bytes.into(), "application/zip", "no-store").await?;
+        ui.say(&format!("package {size:.1} MB, uploaded"));
+    }
+    Ok(key)
+}
+
+async fn code_only(
+    aws: &Aws,
+    agent: &Agent,
+    bucket: &str,
+    key: &str,
+    ui: &mut dyn Ui,
+) -> Result<(), DeployError> {
+    let name = &agent.deploy.name;
+    let missing = || DeployError::NoStack(name.clone(), aws.region().to_owned());
+    let stack = aws.stack(name).await?.ok_or_else(missing)?;
+    let function = stack.output("FunctionName").ok_or_else(missing)?;
+    aws.update_function_code(function, bucket, key, agent.deploy.architecture.as_str()).await?;
+    loop {
+        let configuration = aws.function(function).await?;
+        match configuration["LastUpdateStatus"].as_str() {
+            Some("InProgress") => tokio::time::sleep(POLL).await,
+            Some("Failed") => {
+                let reason = configuration["LastUpdateStatusReason"].as_str().unwrap_or_default().to_owned();
+                return Err(DeployError::Failed {
+                    stack: name.clone(),
+                    status: "code not taken".into(),
+                    reasons: reason,
+                });
+            }
+            _ => break,
+        }
+    }
+    ui.say(&format!("{function} runs the new code"));
+    Ok(())
+}
+
+/// Makes a change set, shows it, asks, executes it and follows it; false when there is nothing to change.
+async fn apply(
+    aws: &Aws,
+    agent: &Agent,
+    template: &template::Template,
+    parameters: &[(String, String)],
+    yes: bool,
+    ui: &mut dyn Ui,
+) -> Result<bool, DeployError> {
+    let stack = agent.deploy.name.as_str();
+    let body = template::to_compact_json(template);
+    if body.len() > TEMPLATE_LIMIT {
+        return Err(DeployError::TemplateSize(body.len()));
+    }
+    let known = aws.stack(stack).await?;
+    // A stack whose first creation failed can only be deleted.
+    if known.as_ref().is_some_and(|known| known.stack_status == "ROLLBACK_COMPLETE") {
+        ui.say("the first creation failed; removing what is left of it");
+        aws.delete_stack(stack).await?;
+        follow(aws, stack, "", ui).await?;
+    }
+    let create = known.is_none_or(|known| {
+        matches!(known.stack_status.as_str(), "REVIEW_IN_PROGRESS" | "ROLLBACK_COMPLETE")
+    });
+    let name = format!("loquat-{}", stamp());
+    let tags: Vec<(String, String)> =
+        agent.deploy.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let new = NewChangeSet { stack, name: &name, create, template: &body, parameters, tags: &tags };
+    aws.create_change_set(&new).await?;
+    let changes = loop {
+        let set = aws.change_set(stack, &name).await?;
+        match set.status.as_str() {
+            "CREATE_COMPLETE" => break set.changes,
+            "FAILED" if no_changes(&set.reason) => {
+                aws.delete_change_set(stack, &name).await?;
+                return Ok(false);
+            }
+            "FAILED" => return Err(DeployError::ChangeSet(explain(&set.reason))),
+            _ => tokio::time::sleep(POLL).await,
+        }
+    };
+    if changes.is_empty() {
+        aws.delete_change_set(stack, &name).await?;
+        return Ok(false);
+    }
+    for change in &changes {
+        let anew = if change.replacement.as_deref() == Some("True") { "  (made anew)" } else { "" };
+        ui.say(&format!(
+            "  {:<7} {:<22} {}{anew}",
+            change.action, change.logical_resource_id, change.resource_type
+        ));
+    }
+    if !yes && !ui.confirm(&format!("{} changes to {stack}. Go on?", changes.len())) {
+        aws.delete_change_set(stack, &name).await?;
+        if create {
+            aws.delete_stack(stack).await?;
+        }
+        return Err(DeployError::Declined);
+    }
+    let last_event = progress::last_event(aws, stack).await?;
+    aws.execute_change_set(stack, &name).await?;
+    follow(aws, stack, &last_event, ui).await?;
+    Ok(true)
+}
+
+fn no_changes(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+/// A name that is new each time.
+fn stamp() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis()
+}

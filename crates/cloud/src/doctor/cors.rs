@@ -1,0 +1,98 @@
+//! What browsers need to read the agent's answers, errors above all.
+
+use reqwest::{Method, Response, header};
+use serde_json::json;
+
+use super::Examination;
+
+impl Examination<'_> {
+    /// Whether a page may read this answer.
+    pub(super) fn readable(&mut self, response: &Response, what: &str) {
+        let allowed =
+            response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).and_then(|value| value.to_str().ok());
+        let status = response.status();
+        match allowed {
+            None if status.is_success() => self.fault(
+                "cors_missing",
+                format!("{what} carries no CORS header"),
+                "set the page's origin in the server's CORS settings, and let proxies pass the header",
+            ),
+            // Browsers show "CORS error" instead of what really happened.
+            None => self.fault(
+                match status.as_u16() {
+                    401 => "cors_missing_401",
+                    403 => "cors_missing_403",
+                    413 => "cors_missing_413",
+                    429 => "cors_missing_429",
+                    500.. => "cors_missing_5xx",
+                    _ => "cors_missing_4xx",
+                },
+                format!("{what} answers {status} without a CORS header: browsers hide the reason"),
+                "add Access-Control-Allow-Origin to the gateway's own answers (DEFAULT_4XX and DEFAULT_5XX gateway \
+                 responses; `always` with nginx's add_header)",
+            ),
+            Some(_) => {}
+        }
+    }
+
+    pub(super) async fn preflight(&mut self) {
+        let request = self
+            .request(Method::OPTIONS, "/chat")
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,content-type")
+            .timeout(self.options.wait);
+        let Ok(response) = request.send().await else {
+            self.fault("preflight", "OPTIONS /chat has no answer", "let OPTIONS pass to the agent");
+            return;
+        };
+        let status = response.status();
+        let names = |name: header::HeaderName| {
+            let value =
+                response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            value.to_ascii_lowercase()
+        };
+        let headers = names(header::ACCESS_CONTROL_ALLOW_HEADERS);
+        let origin = names(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        if !status.is_success() {
+            self.fault(
+                "preflight",
+                format!("OPTIONS /chat answers {status}"),
+                "preflights carry no token: answer them before the authorizer",
+            );
+        } else if origin.is_empty() {
+            self.fault(
+                "preflight",
+                "OPTIONS /chat allows no origin",
+                "answer preflights with the CORS headers",
+            );
+        } else if headers != "*" && !headers.contains("authorization") {
+            self.fault(
+                "preflight",
+                "OPTIONS /chat does not allow the Authorization header",
+                "name Authorization in Access-Control-Allow-Headers (`*` does not cover it)",
+            );
+        }
+    }
+
+    /// Asks without a token; true when the agent is open to everybody.
+    pub(super) async fn without_token(&mut self) -> bool {
+        // An empty message is refused by an open agent, so that this probe costs no tokens.
+        let request =
+            self.request(Method::POST, "/chat").json(&json!({ "message": "" })).timeout(self.options.wait);
+        let Ok(response) = request.send().await else { return false };
+        self.clock(&response);
+        self.readable(&response, "/chat without a token");
+        !matches!(response.status().as_u16(), 401 | 403)
+    }
+
+    /// What the gateway says to a body that is too large must be readable too.
+    pub(super) async fn large_body(&mut self) {
+        let body = json!({ "message": "x".repeat(1_500_000) });
+        let request = self.signed(Method::POST, "/chat").json(&body).timeout(self.options.wait);
+        if let Ok(response) = request.send().await
+            && !response.status().is_success()
+        {
+            self.readable(&response, "/chat with a message that is too long");
+        }
+    }
+}
