@@ -1,10 +1,19 @@
 //! The `loquat` command line: a thin file a subcommand.
 
 mod chat;
+mod check;
+mod deploy;
+mod destroy;
+mod doctor;
+mod init;
 mod keys;
+mod logs;
 #[cfg(feature = "local-model")]
 mod model;
+mod package;
 mod serve;
+mod synth;
+mod terminal;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +33,22 @@ enum Command {
     Chat(chat::Args),
     /// Manage API keys
     Keys(keys::Args),
+    /// Make an agent folder
+    Init(init::Args),
+    /// Check an agent's settings
+    Check(check::Args),
+    /// Print the agent's CloudFormation template
+    Synth(synth::Args),
+    /// Write the zip that Lambda runs
+    Package(package::Args),
+    /// Put the agent on AWS
+    Deploy(deploy::Args),
+    /// Show the deployed agent's log lines
+    Logs(logs::Args),
+    /// Remove the agent from AWS
+    Destroy(destroy::Args),
+    /// Examine a deployed agent
+    Doctor(doctor::Args),
     /// Fetch the built-in model
     #[cfg(feature = "local-model")]
     Model(model::Args),
@@ -37,6 +62,14 @@ fn main() -> std::process::ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Chat(args) => chat::run(args),
         Command::Keys(args) => keys::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Synth(args) => synth::run(args),
+        Command::Package(args) => package::run(args),
+        Command::Deploy(args) => deploy::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Destroy(args) => destroy::run(args),
+        Command::Doctor(args) => doctor::run(args),
         #[cfg(feature = "local-model")]
         Command::Model(args) => model::run(args),
     };

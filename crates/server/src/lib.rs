@@ -12,7 +12,7 @@ pub mod http;
 pub mod ids;
 pub mod limits;
 pub mod models;
-mod page;
+pub mod page;
 pub mod runs;
 pub mod secret;
 pub mod sessions;

@@ -20,6 +20,11 @@ struct File {
 
 include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
+/// The page's files, uncompressed: path, content type, bytes. Empty where the page is not part of the build.
+pub fn files() -> impl Iterator<Item = (&'static str, &'static str, &'static [u8])> {
+    FILES.iter().map(|file| (file.path, file.kind, file.plain))
+}
+
 /// What a build without the page says.
 const NOT_BUILT: &str = "<!doctype html><title>Loquat</title><h1>Loquat is running</h1>\
 <p>The web page is not part of this build. Build it with <code>cargo xtask web</code> and build the server again, or \

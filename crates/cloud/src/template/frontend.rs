@@ -164,8 +164,8 @@ fn content_security_policy(settings: &Settings) -> Value {
         AuthKind::None => {}
     }
     sub(format!(
-        "default-src 'self'; connect-src 'self' {}; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; \
-         font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:; \
+         connect-src 'self' {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         connect.join(" ")
     ))
 }

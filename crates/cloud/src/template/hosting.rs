@@ -41,6 +41,10 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
         stack.env("AWS_LWA_PORT", "8080");
         stack.env("PORT", "8080");
     }
+    // The server's own limit of a run is ten minutes; a shorter function must end its runs itself, whole.
+    if settings.timeout_seconds < 630 {
+        stack.env("LOQUAT_MAX_SECONDS", (settings.timeout_seconds - 25).to_string());
+    }
     user_environment(settings, stack);
     role(stack, "lambda.amazonaws.com");
     let properties = function(settings, stack);

@@ -15,7 +15,7 @@ const NAMESPACE: &str = "Loquat";
 /// Figures taken from the log line that ends a run: metric, the line's field, unit.
 const RUN_METRICS: &[(&str, &str, &str)] = &[
     ("FirstTokenTime", "first_token_ms", "Milliseconds"),
-    ("RunTime", "duration_ms", "Milliseconds"),
+    ("RunTime", "total_ms", "Milliseconds"),
     ("InputTokens", "input_tokens", "Count"),
     ("OutputTokens", "output_tokens", "Count"),
     ("Cost", "cost_usd", "None"),
@@ -39,7 +39,7 @@ fn metrics(stack: &mut Stack) {
             "AWS::Logs::MetricFilter",
             json!({
                 "LogGroupName": reference("LogGroup"),
-                "FilterPattern": format!("{{ $.event = \"run_finished\" && $.{field} = * }}"),
+                "FilterPattern": format!("{{ $.message = \"run ended\" && $.{field} = * }}"),
                 "MetricTransformations": [{
                     "MetricName": sub(format!("${{AWS::StackName}}-{name}")),
                     "MetricNamespace": NAMESPACE,
@@ -54,7 +54,7 @@ fn metrics(stack: &mut Stack) {
         "AWS::Logs::MetricFilter",
         json!({
             "LogGroupName": reference("LogGroup"),
-            "FilterPattern": "{ $.event = \"run_finished\" && $.outcome = \"failed\" }",
+            "FilterPattern": "{ $.message = \"run ended\" && $.outcome = \"failed\" }",
             "MetricTransformations": [{
                 "MetricName": sub("${AWS::StackName}-FailedRuns"),
                 "MetricNamespace": NAMESPACE,

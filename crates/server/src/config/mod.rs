@@ -22,6 +22,7 @@ use raw::{ContextStrategyName, RawConfig};
 use crate::auth::AuthConfig;
 use crate::http::security::WebConfig;
 use crate::limits::LimitsConfig;
+use crate::host::lambda::LambdaHost;
 use crate::models::ModelConfig;
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
@@ -60,6 +61,8 @@ pub struct Config {
     pub folders: Folders,
     /// Whether AWS Lambda's runtime starts this process: then it answers invocations instead of listening.
     pub on_lambda: bool,
+    /// Where Lambda's runtime is, if it starts this process.
+    pub lambda: Option<LambdaHost>,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
 }
@@ -201,6 +204,12 @@ impl Config {
         Self::from(flags, &env::process())
     }
 
+    /// Where Lambda's runtime is, for a process whose configuration is wrong and that must say so.
+    #[must_use]
+    pub fn lambda_runtime() -> Option<String> {
+        lambda(&env::process()).map(|host| host.runtime_api)
+    }
+
     /// The same with an environment given as a map.
     ///
     /// # Errors
@@ -251,6 +260,7 @@ impl Config {
         // Room for the message with every character escaped, or a few attachments in base64.
         let body_default = (message_bytes * 6).max(attachment_bytes * 4) as u64 + 64 * 1024;
         let store = store(&raw, env, places)?;
+        let lambda = lambda(env);
         let context_on = raw.context_enabled.unwrap_or(true);
         Ok(Self {
             http: HttpConfig {
@@ -291,12 +301,23 @@ impl Config {
                 content: raw.log_content.unwrap_or(false),
             },
             folders,
-            on_lambda: env.get("AWS_LAMBDA_RUNTIME_API").is_some_and(|api| !api.is_empty())
-                && !env.contains_key("AWS_LWA_PORT")
-                && !env.contains_key("AWS_LWA_INVOKE_MODE"),
+            on_lambda: lambda.is_some(),
+            lambda,
             file,
         })
     }
+}
+
+/// Lambda's runtime, unless the Lambda Web Adapter stands between it and this process.
+fn lambda(env: &BTreeMap<String, String>) -> Option<LambdaHost> {
+    let set = |name: &str| env.get(name).filter(|value| !value.is_empty());
+    if env.keys().any(|name| name.starts_with("AWS_LWA_")) {
+        return None;
+    }
+    Some(LambdaHost {
+        runtime_api: set("AWS_LAMBDA_RUNTIME_API")?.clone(),
+        concurrency: set("AWS_LAMBDA_MAX_CONCURRENCY").and_then(|text| text.parse().ok()).unwrap_or(1),
+    })
 }
 
 fn prompt(raw: &RawConfig, folder: &Path, places: &file::Places) -> Result<Prompt, ConfigError> {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{Encoder, Facts, Flow};
 use crate::runs::log::Entry;
+use crate::runs::run::RunInfo;
 
 /// Encodes the `chat` dialect.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +117,12 @@ struct Error<'a> {
 }
 
 #[derive(Serialize)]
+struct HandOver<'a> {
+    run_id: &'a str,
+    after: u64,
+}
+
+#[derive(Serialize)]
 struct Done<'a> {
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,6 +222,13 @@ impl Encoder for Chat {
             _ => {}
         }
         Flow::Continue
+    }
+
+    fn hand_over(&mut self, info: &RunInfo, after: u64, out: &mut Vec<u8>) -> bool {
+        if self.all {
+            frame(out, None, Some("continue"), &HandOver { run_id: info.id.as_str(), after });
+        }
+        self.all
     }
 
     fn failure(&mut self, error: &str, code: &str, retryable: bool, out: &mut Vec<u8>) {

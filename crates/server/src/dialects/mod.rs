@@ -40,6 +40,12 @@ pub trait Encoder: Send {
     /// Adds the frames of a failure that has no run (it could not be started after the answer had begun).
     fn failure(&mut self, error: &str, code: &str, retryable: bool, out: &mut Vec<u8>);
 
+    /// Adds the frame that sends a client on to another answer, after event number `after`; `false` in dialects that
+    /// have no such frame. Their answers are cut by the host when its time is up, and resumed by those that can.
+    fn hand_over(&mut self, _info: &RunInfo, _after: u64, _out: &mut Vec<u8>) -> bool {
+        false
+    }
+
     /// Whether frames depend on what was said before: then the events before a cursor are encoded too, and dropped.
     fn stateful(&self) -> bool {
         false

@@ -17,6 +17,7 @@ use super::engine::OnDisconnect;
 use super::log::Pace;
 use super::run::Run;
 use crate::dialects::{Encoder, Flow, facts};
+use crate::host::ENDS;
 
 /// How long a stream may be silent.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub struct Reader {
     last_sent: Instant,
     over: bool,
     on_disconnect: OnDisconnect,
+    /// When the host can no longer carry this answer.
+    ends: Option<Instant>,
 }
 
 impl Reader {
@@ -55,7 +58,17 @@ impl Reader {
                 n <= after && encoder.encode(n, entry, &facts, &mut dropped) == Flow::Continue && n < after
             });
         }
-        Self { run, encoder, cursor: after, grown, last_sent: Instant::now(), over: false, on_disconnect }
+        let ends = ENDS.try_with(|ends| *ends).ok();
+        Self {
+            run,
+            encoder,
+            cursor: after,
+            grown,
+            last_sent: Instant::now(),
+            over: false,
+            on_disconnect,
+            ends,
+        }
     }
 
     /// What is there to send now.
@@ -89,7 +102,16 @@ impl Reader {
             if self.over {
                 return None;
             }
+            let ends = self.ends;
             tokio::select! {
+                () = async { tokio::time::sleep_until(ends.unwrap_or_else(Instant::now)).await }, if ends.is_some() => {
+                    self.ends = None;
+                    let mut out = Vec::new();
+                    if self.encoder.hand_over(&self.run.info, self.cursor, &mut out) {
+                        self.over = true;
+                        return Some(out.into());
+                    }
+                }
                 // The sender lives as long as the run, which we hold.
                 _ = self.grown.changed() => {}
                 () = tokio::time::sleep_until(self.last_sent + HEARTBEAT) => {

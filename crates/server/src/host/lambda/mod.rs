@@ -18,6 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
+use super::ENDS;
 use client::{Next, RuntimeApi};
 
 /// Where the runtime API is and how many invocations this process takes at once.
@@ -113,7 +114,8 @@ async fn answer(router: &Router, api: &mut RuntimeApi, next: Next) -> Result<(),
     request
         .extensions_mut()
         .insert(Invocation { request_id: next.request_id.clone(), deadline: instant(next.deadline_ms) });
-    let response = match router.clone().oneshot(request).await {
+    let ends = instant(next.deadline_ms).checked_sub(HAND_OVER).unwrap_or_else(Instant::now);
+    let response = match ENDS.scope(ends, router.clone().oneshot(request)).await {
         Ok(response) => response,
         Err(never) => match never {},
     };
@@ -126,6 +128,9 @@ fn instant(epoch_ms: u64) -> Instant {
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left
 }
+
+/// How long before Lambda's deadline readers are told to carry on elsewhere.
+const HAND_OVER: Duration = Duration::from_secs(20);
 
 /// The bytes between the prelude and the body.
 const DELIMITER: [u8; 8] = [0; 8];

@@ -1,0 +1,66 @@
+//! `bootstrap`: the program Lambda starts. The server alone: no cloud side, no built-in model.
+//!
+//! Natively it answers invocations; behind the Lambda Web Adapter, or in a container, it listens.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use loquat_server::{
+    app,
+    assemble::assemble,
+    config::{Config, Flags},
+    host::{connections::ConnectionLimits, lambda, listener},
+    telemetry,
+};
+
+// The one place that prints an error and picks the exit code.
+#[allow(clippy::print_stderr)]
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bootstrap: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let config = Config::load(&Flags::default());
+    // A function of less than two gigabytes has one processor or a part of it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match config {
+            Ok(config) => serve(config).await,
+            Err(error) => {
+                // Without this Lambda would say no more than that the process ended.
+                if let Some(runtime_api) = Config::lambda_runtime() {
+                    lambda::report_init_error(&runtime_api, &error.to_string()).await?;
+                }
+                Err(error.into())
+            }
+        }
+    })
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::logs::init(&config.log)?;
+    let service = assemble(&config)?;
+    let router = app::router(service.state.clone());
+    if let Some(host) = config.lambda {
+        lambda::serve(router, host).await?;
+        return Ok(());
+    }
+    let address = SocketAddr::new(config.http.host, config.http.port);
+    let socket = listener::listen(address, service.sign_in != "none", config.http.insecure).await?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("cannot wait for SIGTERM")?;
+    let stop = async move {
+        terminate.recv().await;
+    };
+    let engine = service.state.engine.clone();
+    let limits = ConnectionLimits::from(&config.limits);
+    listener::serve(socket, router, engine, limits, config.http.drain, stop, std::future::pending()).await;
+    Ok(())
+}

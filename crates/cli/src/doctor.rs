@@ -1,0 +1,52 @@
+//! `loquat doctor`.
+
+use std::time::Duration;
+
+use loquat_cloud::doctor::{self, Options, Severity};
+
+use crate::terminal::block_on;
+
+/// Examine a deployed agent from outside, and name what is wrong on the way to it.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Args {
+    /// The address that /chat is under
+    url: String,
+    /// An id token of a user, to look at the stream
+    #[arg(long, env = "AGENT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The page's origin
+    #[arg(long, default_value = "https://page.example")]
+    origin: String,
+    /// What to ask the agent
+    #[arg(long, default_value = "Count from one to forty in words.")]
+    message: String,
+    /// The longest answer to wait for, in seconds
+    #[arg(long, default_value_t = 120, value_name = "N")]
+    wait: u64,
+}
+
+#[allow(clippy::print_stdout)]
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let options = Options {
+        token: args.token,
+        origin: args.origin,
+        message: args.message,
+        wait: Duration::from_secs(args.wait),
+        ..Options::default()
+    };
+    let report = block_on(async { Ok(doctor::examine(&args.url, &options).await) })?;
+    for (name, value) in &report.measured {
+        println!("{name:<18} {value}");
+    }
+    let mut faults = 0;
+    for finding in &report.findings {
+        let mark = if finding.severity == Severity::Fault { "FAULT" } else { "note" };
+        faults += usize::from(finding.severity == Severity::Fault);
+        println!("{mark:<6} {}: {}\n       {}", finding.code, finding.what, finding.fix);
+    }
+    if faults > 0 {
+        anyhow::bail!("{faults} faults found");
+    }
+    println!("healthy");
+    Ok(())
+}
