@@ -7,8 +7,11 @@ mod aws;
 mod builtin;
 pub mod config;
 mod guard;
+mod lambda;
 mod mcp;
 mod naming;
+mod openapi;
+mod python;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -16,4 +19,5 @@ mod tests;
 mod toolbox;
 
 pub use builtin::memory::{Fact, MemoryError, MemoryStore, NOBODY, VolatileMemory};
+pub use python::{ObjectReader, s3_reader};
 pub use toolbox::{SourceKind, SourceState, SourceStatus, ToolDeps, Toolbox};

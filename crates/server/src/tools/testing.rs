@@ -41,6 +41,13 @@ pub(crate) fn npm_server(name: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// The interpreter of the test environment, with what `requirements-test.txt` lists.
+pub(crate) fn venv_python() -> String {
+    let path = root().join(".venv/bin/python");
+    assert!(path.exists(), "{} is missing: run `cargo xtask test`, which makes it", path.display());
+    path.to_string_lossy().into_owned()
+}
+
 /// What the server gives to tools, in tests.
 #[expect(clippy::disallowed_methods, reason = "tests find programs where the developer has them")]
 pub(crate) fn deps() -> ToolDeps {

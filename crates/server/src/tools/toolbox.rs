@@ -13,8 +13,11 @@ use tokio::time::Instant;
 
 use super::builtin::{self, memory::MemoryStore};
 use super::config::{ToolPolicy, ToolsConfig};
+use super::lambda::LambdaTool;
 use super::mcp::{Server, Settings, resource_offers};
 use super::naming::{Offer, settle};
+use super::openapi::{ApiSource, ApiState};
+use super::python::{self, ObjectReader};
 use crate::aws::AwsLoader;
 
 /// How long the first run waits for servers that are still connecting.
@@ -29,6 +32,8 @@ pub struct ToolDeps {
     pub aws: Option<AwsLoader>,
     /// Where facts about users are kept; without it there is no `memory` tool.
     pub memory: Option<Arc<dyn MemoryStore>>,
+    /// How Python tools are read from S3; with `aws` and without this, by the server's own credentials.
+    pub objects: Option<ObjectReader>,
 }
 
 /// What kind of source it is.
@@ -39,6 +44,13 @@ pub enum SourceKind {
     Builtin,
     /// An MCP server.
     Mcp,
+    /// The Python worker.
+    Python,
+    /// Lambda functions.
+    Lambda,
+    /// An HTTP API.
+    #[serde(rename = "openapi")]
+    OpenApi,
 }
 
 /// Whether a source works.
@@ -84,7 +96,9 @@ type Snapshot = (u64, Arc<[Arc<dyn Tool>]>);
 /// All tools of the server.
 pub struct Toolbox {
     fixed: Vec<Offer>,
-    fixed_problems: Vec<String>,
+    builtin_problems: Vec<String>,
+    lambda_problems: Vec<String>,
+    apis: Vec<Arc<ApiSource>>,
     servers: Vec<Arc<Server>>,
     policies: BTreeMap<String, ToolPolicy>,
     /// Counts the changes of what servers offer.
@@ -100,23 +114,30 @@ impl Toolbox {
     #[must_use]
     pub fn start(config: &ToolsConfig, deps: &ToolDeps) -> Self {
         crate::tls::install();
-        let (tools, fixed_problems) = builtin::start(config, deps);
-        let fixed =
-            tools.into_iter().map(|tool| Offer { source: "builtin".into(), approval: None, tool }).collect();
+        let (tools, builtin_problems) = builtin::start(config, deps);
+        let mut fixed: Vec<Offer> =
+            tools.into_iter().map(|tool| Offer { source: BUILTIN.into(), approval: None, tool }).collect();
+        let (functions, lambda_problems) = functions(config, deps);
+        fixed.extend(functions);
         let version = Arc::new(AtomicU64::new(0));
-        let servers = config
-            .mcp
-            .iter()
-            .map(|server| {
-                let version = Arc::clone(&version);
-                Server::start(Settings::of(server, &deps.base_env), move || {
-                    version.fetch_add(1, Ordering::Release);
-                })
-            })
+        let changed = || {
+            let version = Arc::clone(&version);
+            move || {
+                version.fetch_add(1, Ordering::Release);
+            }
+        };
+        let apis = config.openapi.iter().map(|api| ApiSource::start(api, changed())).collect();
+        let remote = config.mcp.iter().map(|server| Settings::of(server, &deps.base_env));
+        let servers = python::settings(&config.python, deps)
+            .into_iter()
+            .chain(remote)
+            .map(|settings| Server::start(settings, changed()))
             .collect();
         Self {
             fixed,
-            fixed_problems,
+            builtin_problems,
+            lambda_problems,
+            apis,
             servers,
             policies: config.tool.clone(),
             version,
@@ -132,9 +153,8 @@ impl Toolbox {
         let first = *self.first_use.get_or_init(|| async { Instant::now() }).await;
         let until = first + self.wait;
         if Instant::now() < until {
-            let all = futures_util::future::join_all(self.servers.iter().map(|server| server.settled()));
             // Whoever is late joins the runs that begin later.
-            let _ = tokio::time::timeout_at(until, all).await;
+            let _ = tokio::time::timeout_at(until, self.settled()).await;
         }
         let version = self.version.load(Ordering::Acquire);
         let mut snapshot = self.snapshot.lock();
@@ -142,6 +162,7 @@ impl Toolbox {
             Some((built, tools)) if *built == version => Arc::clone(tools),
             _ => {
                 let offers = self.fixed.iter().cloned();
+                let offers = offers.chain(self.apis.iter().flat_map(|api| api.offers()));
                 let offers = offers.chain(self.servers.iter().flat_map(|server| server.offers()));
                 let tools: Arc<[_]> =
                     settle(offers.chain(resource_offers(&self.servers)), &self.policies).into();
@@ -155,25 +176,35 @@ impl Toolbox {
     #[must_use]
     pub fn status(&self) -> Vec<SourceStatus> {
         let mut all = Vec::new();
-        if !self.fixed.is_empty() || !self.fixed_problems.is_empty() {
-            all.push(SourceStatus {
-                name: "builtin".to_owned(),
-                kind: SourceKind::Builtin,
-                state: SourceState::Ready,
-                error: None,
-                tools: self.fixed.iter().map(|offer| offer.tool.spec().name.clone()).collect(),
-                problems: self.fixed_problems.clone(),
-                output: Vec::new(),
-                protocol: None,
-            });
+        let fixed = [
+            (BUILTIN, SourceKind::Builtin, &self.builtin_problems),
+            (LAMBDA, SourceKind::Lambda, &self.lambda_problems),
+        ];
+        for (name, kind, problems) in fixed {
+            let own = self.fixed.iter().filter(|offer| *offer.source == *name);
+            let tools: Vec<String> = own.map(|offer| offer.tool.spec().name.clone()).collect();
+            if !tools.is_empty() || !problems.is_empty() {
+                all.push(SourceStatus {
+                    tools,
+                    problems: problems.clone(),
+                    ..SourceStatus::ready(name, kind)
+                });
+            }
         }
+        all.extend(self.apis.iter().map(|api| api_status(api)));
         all.extend(self.servers.iter().map(|server| server_status(server)));
         all
     }
 
+    async fn settled(&self) {
+        let servers = futures_util::future::join_all(self.servers.iter().map(|server| server.settled()));
+        let apis = futures_util::future::join_all(self.apis.iter().map(|api| api.settled()));
+        tokio::join!(servers, apis);
+    }
+
     /// Waits until every source has been tried once, then says where it stands.
     pub async fn check(&self) -> Vec<SourceStatus> {
-        futures_util::future::join_all(self.servers.iter().map(|server| server.settled())).await;
+        self.settled().await;
         self.status()
     }
 
@@ -189,8 +220,56 @@ impl Toolbox {
 
     /// Ends the sources and their processes.
     pub async fn shutdown(&self) {
+        self.apis.iter().for_each(|api| api.stop());
         futures_util::future::join_all(self.servers.iter().map(|server| server.shutdown())).await;
     }
+}
+
+/// The names of the two sources that need no connection.
+const BUILTIN: &str = "builtin";
+const LAMBDA: &str = "lambda";
+
+/// The Lambda functions, and what is wrong with the others.
+fn functions(config: &ToolsConfig, deps: &ToolDeps) -> (Vec<Offer>, Vec<String>) {
+    let mut offers = Vec::new();
+    let mut problems = Vec::new();
+    for function in &config.lambda {
+        let made = match &deps.aws {
+            Some(aws) => LambdaTool::new(function, Arc::clone(aws)),
+            None => Err("there is no AWS configuration".to_owned()),
+        };
+        match made {
+            Ok(tool) => offers.push(Offer { source: LAMBDA.into(), approval: None, tool: Arc::new(tool) }),
+            Err(why) => problems.push(format!("{}: {why}", function.name)),
+        }
+    }
+    (offers, problems)
+}
+
+impl SourceStatus {
+    fn ready(name: &str, kind: SourceKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            state: SourceState::Ready,
+            error: None,
+            tools: Vec::new(),
+            problems: Vec::new(),
+            output: Vec::new(),
+            protocol: None,
+        }
+    }
+}
+
+fn api_status(api: &ApiSource) -> SourceStatus {
+    let ApiState { tried, error, tools, problems } = api.state();
+    let state = match (tried, &error) {
+        (false, _) => SourceState::Connecting,
+        (true, None) => SourceState::Ready,
+        (true, Some(_)) => SourceState::Down,
+    };
+    let tools = tools.iter().map(|tool| tool.spec().name.clone()).collect();
+    SourceStatus { state, error, tools, problems, ..SourceStatus::ready(&api.name, SourceKind::OpenApi) }
 }
 
 fn server_status(server: &Server) -> SourceStatus {
@@ -201,14 +280,14 @@ fn server_status(server: &Server) -> SourceStatus {
         Phase::Ready => (SourceState::Ready, None),
         Phase::Down(why) => (SourceState::Down, Some(why)),
     };
+    let kind = if server.is_worker() { SourceKind::Python } else { SourceKind::Mcp };
     SourceStatus {
-        name: server.name().to_string(),
-        kind: SourceKind::Mcp,
         state,
         error,
         tools: server.tool_names(),
         problems: link.problems.to_vec(),
         output: if state == SourceState::Down { server.tail() } else { Vec::new() },
         protocol: link.protocol,
+        ..SourceStatus::ready(server.name(), kind)
     }
 }

@@ -7,6 +7,17 @@ use serde_json::Value;
 use super::{BuiltinTool, McpConfig, ToolConfigError, ToolsConfig};
 use crate::secret::Secret;
 
+/// What the reference's tools find in their environment and cannot do without.
+const AWS_NAMES: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
 impl ToolsConfig {
     /// Replaces `${NAME}` in the values that can hold secrets (environment, headers, tokens, addresses, arguments).
     ///
@@ -51,7 +62,15 @@ impl ToolsConfig {
                 secret(format!("{key}.bearer_token"), token)?;
             }
         }
-        secrets("python.env", &mut self.python.env)
+        secrets("python.env", &mut self.python.env)?;
+        let of_objects = if self.python.objects.is_empty() { &[][..] } else { AWS_NAMES };
+        let listed = self.python.pass_env.iter().map(String::as_str);
+        for name in of_objects.iter().copied().chain(listed) {
+            if let Some(value) = lookup(name) {
+                self.python.env.entry(name.to_owned()).or_insert_with(|| Secret::new(value));
+            }
+        }
+        Ok(())
     }
 
     /// Checks what the types cannot.

@@ -353,6 +353,9 @@ pub struct PythonConfig {
     pub command: Option<String>,
     /// The worker's environment, besides `PATH`, `HOME` and `LANG`; it sees nothing else of the server's.
     pub env: BTreeMap<String, Secret>,
+    /// Variables of the server's environment that the worker gets, too, if they are set. With tools from S3 the names
+    /// of the AWS region and credentials are among them, as in the reference.
+    pub pass_env: Vec<String>,
     /// Which decorator `from strands import tool` finds.
     pub strands: StrandsChoice,
     /// When the user is asked, for tools that have no policy of their own.

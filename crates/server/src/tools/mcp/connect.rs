@@ -1,6 +1,7 @@
 //! Making a connection: the transport, then the lifecycle of the protocol revision.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use super::handler::Handler;
 use super::http::Http;
 use super::oauth::TokenSource;
 use super::{Settings, Transport};
+use crate::secret::Secret;
 use crate::tools::config::McpProtocol;
 
 /// How much of a child's error output is kept.
@@ -34,6 +36,8 @@ pub(super) type Service = RunningService<RoleClient, Handler>;
 /// Why there is no connection. For the owner: it may name what the server said, never what was sent to it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
+    #[error("{0}")]
+    Prepare(String),
     #[error("the command could not be started: {0}")]
     Spawn(std::io::Error),
     #[error("the HTTP client could not be made: {0}")]
@@ -122,8 +126,14 @@ pub(super) async fn connect(
     let lifecycle = lifecycle(settings.protocol, attempt);
     let failed = |error| ConnectError::Handshake(Box::new(error));
     match &settings.transport {
-        Transport::Stdio { .. } => {
-            let process = spawn(&settings.transport, tail).map_err(ConnectError::Spawn)?;
+        Transport::Stdio { command, args, env, cwd } => {
+            let process = spawn(command, args, env, cwd.as_deref(), tail).map_err(ConnectError::Spawn)?;
+            handler.serve_with_lifecycle(process, lifecycle).await.map_err(failed)
+        }
+        Transport::Worker(worker) => {
+            let launch = worker.launch().await.map_err(ConnectError::Prepare)?;
+            let process =
+                spawn(&launch.command, &launch.args, &launch.env, None, tail).map_err(ConnectError::Spawn)?;
             handler.serve_with_lifecycle(process, lifecycle).await.map_err(failed)
         }
         Transport::Http { url, headers, bearer_token, oauth } => {
@@ -149,10 +159,13 @@ pub(super) async fn connect(
     }
 }
 
-fn spawn(transport: &Transport, tail: &Arc<Tail>) -> std::io::Result<TokioChildProcess> {
-    let Transport::Stdio { command, args, env, cwd } = transport else {
-        return Err(std::io::Error::other("not a stdio server"));
-    };
+fn spawn(
+    command: &str,
+    args: &[String],
+    env: &BTreeMap<String, Secret>,
+    cwd: Option<&Path>,
+    tail: &Arc<Tail>,
+) -> std::io::Result<TokioChildProcess> {
     let mut wrapped = CommandWrap::with_new(command, |child| {
         child.args(args).env_clear().envs(env.iter().map(|(name, value)| (name, value.expose())));
         if let Some(cwd) = cwd {

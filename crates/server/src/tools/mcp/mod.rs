@@ -19,14 +19,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use convert::check_schema;
 pub(crate) use resources::offers as resource_offers;
 pub(crate) use supervisor::{Phase, Server};
 
 use super::config::{Approval, McpConfig, McpProtocol, OAuthConfig};
+use super::python::Worker;
 use crate::secret::Secret;
 
 /// Everything a supervisor needs to know of its server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) name: Arc<str>,
     pub(crate) transport: Transport,
@@ -37,13 +39,13 @@ pub(crate) struct Settings {
     pub(crate) resources: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
-    /// It is our own Python worker: it is told whose call it answers, and may send events to the client.
-    pub(crate) worker: bool,
 }
 
 /// How a server is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Transport {
+    /// Our own Python worker: it is told whose call it answers, and may send events to the client.
+    Worker(Arc<Worker>),
     /// As a child process.
     Stdio {
         command: String,
@@ -62,6 +64,11 @@ pub(crate) enum Transport {
 }
 
 impl Settings {
+    /// Whether it is our own Python worker.
+    pub(crate) fn is_worker(&self) -> bool {
+        matches!(self.transport, Transport::Worker(_))
+    }
+
     /// `base_env` is what every child process gets: `PATH`, `HOME`, `LANG`.
     pub(crate) fn of(config: &McpConfig, base_env: &[(String, String)]) -> Self {
         let transport = match (&config.command, &config.url) {
@@ -88,7 +95,6 @@ impl Settings {
             resources: config.resources.unwrap_or(true),
             connect_timeout: Duration::from_secs(config.connect_timeout_seconds.unwrap_or(30)),
             call_timeout: Duration::from_secs(config.call_timeout_seconds.unwrap_or(60)),
-            worker: false,
         }
     }
 }

@@ -108,6 +108,10 @@ impl Server {
         &self.shared.settings.name
     }
 
+    pub(crate) fn is_worker(&self) -> bool {
+        self.shared.settings.is_worker()
+    }
+
     pub(crate) fn link(&self) -> Link {
         self.shared.link.borrow().clone()
     }
@@ -270,7 +274,7 @@ async fn open(shared: &Arc<Shared>, attempt: Attempt) -> Result<(Service, Listed
         protocol: handshake_version(shared.settings.protocol),
         routes: Arc::clone(&shared.routes),
         relist: Arc::clone(&shared.relist),
-        events: shared.settings.worker,
+        events: shared.settings.is_worker(),
     };
     let service = connect(&shared.settings, handler, attempt, &shared.tail)
         .await
@@ -288,7 +292,14 @@ async fn list(shared: &Shared, peer: &Peer<RoleClient>) -> Result<Listed, String
     } else {
         Vec::new()
     };
-    let (tools, problems) = check_tools(tools, &shared.settings);
+    let (tools, mut problems) = check_tools(tools, &shared.settings);
+    if let Transport::Worker(worker) = &shared.settings.transport {
+        problems.extend(worker.problems());
+        // The worker says there which modules it could not load.
+        let instructions = peer.peer_info().and_then(|info| info.instructions.clone());
+        let own = instructions.and_then(|text| serde_json::from_str::<Vec<String>>(&text).ok());
+        problems.extend(own.unwrap_or_default());
+    }
     Ok(Listed { tools, problems })
 }
 
@@ -322,7 +333,7 @@ async fn watch(shared: &Arc<Shared>, service: Service, listed: Listed, stop: &Ca
         tokio::select! {
             () = stop.cancelled() => break "stopped".to_owned(),
             _ = &mut ended => return match &shared.settings.transport {
-                Transport::Stdio { .. } => "the process ended".to_owned(),
+                Transport::Stdio { .. } | Transport::Worker(_) => "the process ended".to_owned(),
                 Transport::Http { .. } => "the connection ended".to_owned(),
             },
             () = shared.relist.notified() => relist(shared, &peer).await,

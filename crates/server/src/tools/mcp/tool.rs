@@ -40,7 +40,7 @@ impl McpTool {
 
     fn request(&self, arguments: JsonObject, cx: &ToolContext) -> ClientRequest {
         let mut params = CallToolRequestParams::new(self.name.clone()).with_arguments(arguments);
-        if self.shared.settings.worker {
+        if self.shared.settings.is_worker() {
             let mut meta = RequestMetaObject::new();
             let call = json!({"session_id": cx.session_id, "user": cx.user, "call_id": cx.call_id});
             meta.0.insert("loquat/call".to_owned(), call);

@@ -2,5 +2,6 @@
 
 mod everything;
 mod misbehaviour;
+mod python;
 mod remote;
 mod scripted;

@@ -26,7 +26,6 @@ fn settings(allow: &[&str], deny: &[&str]) -> Settings {
         resources: true,
         connect_timeout: Duration::from_secs(1),
         call_timeout: Duration::from_secs(7),
-        worker: false,
     }
 }
 

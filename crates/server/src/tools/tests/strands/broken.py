@@ -1,0 +1,6 @@
+from strands import tool
+
+
+@tool
+def never(a: str) -> str
+    return a

@@ -1,0 +1,9 @@
+from strands import tool
+
+VALUE = {}["missing"]
+
+
+@tool
+def never_either() -> str:
+    """Never."""
+    return VALUE
