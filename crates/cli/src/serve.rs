@@ -55,6 +55,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let limits = ConnectionLimits::from(&config.limits);
     let engine = service.state.engine.clone();
     listener::serve(socket, router, engine, limits, config.http.drain, stop, stop_now).await;
+    service.toolbox.shutdown().await;
     Ok(())
 }
 

@@ -15,9 +15,10 @@ use crate::auth::Authenticator;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::http::security::{self, Security};
-use crate::http::{admin, chat, meta, runs, sessions};
+use crate::http::{admin, chat, memory, meta, runs, sessions};
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
+use crate::tools::MemoryStore;
 
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct AppState {
     pub security: Arc<Security>,
     /// What does not change while the service runs.
     pub settings: Arc<Settings>,
+    /// Where facts about users are kept, if they are.
+    pub memory: Option<Arc<dyn MemoryStore>>,
 }
 
 /// What does not change while the service runs.
@@ -69,6 +72,8 @@ pub fn router(state: AppState) -> Router {
         .route("/sessions/{id}/export", get(sessions::export))
         .route("/admin/users/{user}/sessions", get(admin::list).delete(admin::delete_all))
         .route("/admin/users/{user}/sessions/{id}", delete(admin::delete))
+        .route("/memory", get(memory::list).delete(memory::delete_all))
+        .route("/memory/{id}", delete(memory::delete))
         .route("/health", get(meta::health))
         .route("/config.json", get(meta::config))
         .fallback(page::serve)

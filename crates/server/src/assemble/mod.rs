@@ -30,6 +30,7 @@ use crate::sessions::memory::MemoryBlobs;
 use crate::sessions::object::{ObjectBlobs, ObjectSettings};
 use crate::sessions::service::{Listing, Sessions, Times};
 use crate::sessions::sqlite::SqliteBlobs;
+use crate::tools::{BlobMemory, MemoryStore, ToolDeps, Toolbox};
 
 /// Why a service could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,8 @@ pub struct Service {
     pub store: String,
     /// How people sign in, for people.
     pub sign_in: &'static str,
+    /// The tools. Their processes are to be ended with the service.
+    pub toolbox: Arc<Toolbox>,
 }
 
 /// Puts a service together. Opens the store; does no other I/O. Must be called inside a tokio runtime.
@@ -90,7 +93,16 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
     let (sessions, store) = sessions(config)?;
     let build = BuildContext { local: local::factory(config), ..BuildContext::default() };
     let model = models::build(&config.models, &build)?;
-    let agents = agents(config, Arc::clone(&model))?;
+    let memory: Option<Arc<dyn MemoryStore>> =
+        sessions.as_ref().map(|sessions| Arc::new(BlobMemory::new(Arc::clone(&sessions.store))) as _);
+    let deps = ToolDeps {
+        base_env: config.child_env.clone(),
+        aws: Some(aws::loader(None)),
+        memory: memory.clone(),
+        objects: None,
+    };
+    let toolbox = Arc::new(Toolbox::start(&config.tools, &deps));
+    let agents = agents(config, Arc::clone(&model), &toolbox)?;
     let usage: Arc<dyn UsageStore> = match &sessions {
         Some(sessions) => Arc::new(BlobUsage::new(Arc::clone(&sessions.store))),
         None => Arc::new(MemoryUsage::default()),
@@ -111,7 +123,9 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
             guard: Arc::new(guard),
             security: Arc::new(security),
             settings: Arc::new(settings),
+            memory,
         },
+        toolbox,
         model: model.name().to_owned(),
         model_note,
         store,
@@ -167,7 +181,11 @@ fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError
     }
 }
 
-fn agents(config: &Config, model: Arc<dyn Model>) -> Result<AgentSource, AssembleError> {
+fn agents(
+    config: &Config,
+    model: Arc<dyn Model>,
+    toolbox: &Arc<Toolbox>,
+) -> Result<AgentSource, AssembleError> {
     let context: Arc<dyn ContextStrategy> = match config.context.strategy {
         ContextStrategyName::SlidingWindow => Arc::new(SlidingWindow::new(config.context.window)),
         ContextStrategyName::Null => Arc::new(Null),
@@ -185,9 +203,14 @@ fn agents(config: &Config, model: Arc<dyn Model>) -> Result<AgentSource, Assembl
     };
     let agent =
         Agent { model, system, tools: ToolSet::default(), context, limits: config.runs.limits.clone() };
+    let toolbox = Arc::clone(toolbox);
     Ok(Arc::new(move || {
-        let agent = agent.clone();
-        async move { agent }.boxed()
+        let (mut agent, toolbox) = (agent.clone(), Arc::clone(&toolbox));
+        async move {
+            agent.tools = toolbox.tool_set().await;
+            agent
+        }
+        .boxed()
     }))
 }
 

@@ -8,6 +8,7 @@ use crate::auth::{ApiToken, AuthType, Login, NamedKey};
 use crate::models::{ModelConfig, Provider};
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
+use crate::tools::config::BuiltinTool;
 
 /// A variable of the environment.
 pub struct Variable {
@@ -60,6 +61,9 @@ pub static VARIABLES: &[Variable] = variables! {
     "LOQUAT_MESSAGE_BYTES" "message_bytes" message_bytes, whole "The longest message.";
     "LOQUAT_ATTACHMENT_BYTES" "attachment_bytes" attachment_bytes, whole "The largest attachment.";
     "LOQUAT_BODY_BYTES" "body_bytes" body_bytes, whole "The largest body.";
+    "LOQUAT_TOOLS" "tools" tools, builtin_tools "The built-in tools that are on, by commas.";
+    "TOOLS_CONFIG" "tools_config" tools_config, text "Python tools on S3: a JSON array of {bucketName, key, isFile, isZipArchive}.";
+    "LOQUAT_CONNECT_WAIT_MS" "connect_wait_ms" connect_wait_ms, whole "How long the first run waits for servers of tools.";
     "RUST_LOG" "log_level" log_level, text "What is logged.";
     "LOQUAT_LOG_FORMAT" "log_format" log_format, format "How it is logged: text or json.";
     "LOQUAT_LOG_CONTENT" "log_content" log_content, boolean "Whether what users wrote may be logged.";
@@ -138,6 +142,11 @@ fn text(text: &str) -> Result<String, &'static str> {
 }
 fn list(text: &str) -> Result<Vec<String>, &'static str> {
     Ok(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+}
+fn builtin_tools(text: &str) -> Result<Vec<BuiltinTool>, &'static str> {
+    let names = serde_json::Value::from(list(text)?);
+    serde_json::from_value(names)
+        .map_err(|_| "current_time, calculator, fetch_url, retrieve and memory, by commas")
 }
 fn path(text: &str) -> Result<std::path::PathBuf, &'static str> {
     Ok(text.into())

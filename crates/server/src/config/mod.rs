@@ -8,6 +8,7 @@ mod error;
 mod file;
 pub mod raw;
 mod sign_in;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ use crate::host::lambda::LambdaHost;
 use crate::models::ModelConfig;
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
+use crate::tools::config::ToolsConfig;
 
 /// The model of a program that nobody configured.
 pub const DEFAULT_MODEL: &str = "local/smollm2-135m-instruct";
@@ -57,6 +59,10 @@ pub struct Config {
     pub page: PageConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Tools.
+    pub tools: ToolsConfig,
+    /// What every child process sees of the environment: `PATH`, `HOME`, `LANG`.
+    pub child_env: Vec<(String, String)>,
     /// Folders.
     pub folders: Folders,
     /// Whether AWS Lambda's runtime starts this process: then it answers invocations instead of listening.
@@ -261,6 +267,7 @@ impl Config {
         let body_default = (message_bytes * 6).max(attachment_bytes * 4) as u64 + 64 * 1024;
         let store = store(&raw, env, places)?;
         let lambda = lambda(env);
+        let tools = tools::tools(&raw, &folder, env, places)?;
         let context_on = raw.context_enabled.unwrap_or(true);
         Ok(Self {
             http: HttpConfig {
@@ -276,6 +283,8 @@ impl Config {
             models,
             prompt,
             store,
+            tools,
+            child_env: tools::child_env(env),
             context: ContextConfig {
                 strategy: if context_on {
                     raw.context_strategy.unwrap_or_default()

@@ -16,6 +16,9 @@ use crate::limits::LimitsConfig;
 use crate::models::{BedrockOptions, ModelConfig, Prices, PromptCache};
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
+use crate::tools::config::{
+    BuiltinConfig, BuiltinTool, LambdaConfig, McpConfig, OpenApiConfig, PythonConfig, ToolPolicy,
+};
 
 /// The keys of `loquat.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -98,6 +101,30 @@ pub struct RawConfig {
     /// What browsers are told.
     #[serde(default)]
     pub web: WebConfig,
+    /// The built-in tools that are on.
+    pub tools: Option<Vec<BuiltinTool>>,
+    /// Settings of the built-in tools.
+    #[serde(default)]
+    pub builtin: BuiltinConfig,
+    /// What the owner says of single tools.
+    #[serde(default)]
+    pub tool: BTreeMap<String, ToolPolicy>,
+    /// MCP servers.
+    #[serde(default)]
+    pub mcp: Vec<McpConfig>,
+    /// Lambda functions as tools.
+    #[serde(default)]
+    pub lambda: Vec<LambdaConfig>,
+    /// HTTP APIs as tools.
+    #[serde(default)]
+    pub openapi: Vec<OpenApiConfig>,
+    /// Python tools.
+    #[serde(default)]
+    pub python: PythonConfig,
+    /// Python tools on S3, as the reference's JSON.
+    pub tools_config: Option<String>,
+    /// How long the first run waits for servers of tools that are still connecting, in milliseconds.
+    pub connect_wait_ms: Option<u64>,
     /// What people see of the agent.
     pub page: Option<RawPage>,
     /// What `loquat deploy` reads. The server leaves it alone.

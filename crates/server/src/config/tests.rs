@@ -109,3 +109,54 @@ fn a_wrong_setting_says_where_what_and_what_was_expected() {
         .collect();
     insta::assert_snapshot!(report.join("\n"));
 }
+
+#[test]
+fn tools_are_settings_like_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("tools")).unwrap();
+    std::fs::write(folder.path().join("tools/a.py"), "").unwrap();
+    let file = folder.path().join("loquat.toml");
+    std::fs::write(
+        &file,
+        "tools = [\"calculator\"]\n[tool.calculator]\nneeds_approval = true\n\
+         [[mcp]]\nname = \"x\"\nurl = \"https://x.example/mcp\"\nbearer_token = \"${X_TOKEN}\"\n\
+         [[openapi]]\nname = \"pets\"\ndocument = \"pets.json\"\n",
+    )
+    .unwrap();
+    let flags = Flags { config: Some(file.clone()), ..Flags::default() };
+    let env = |more: &[(&str, &str)]| {
+        let base = [
+            ("X_TOKEN", "hidden"),
+            ("PATH", "/bin"),
+            ("OTHER", "1"),
+            ("AWS_REGION", "eu-west-1"),
+            ("HOME", "/home/x"),
+        ];
+        base.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let config = Config::from(&flags, &env(&[])).unwrap();
+    assert_eq!(config.tools.python.dir, Some(folder.path().join("tools")));
+    assert_eq!(config.tools.openapi[0].document, folder.path().join("pets.json").to_string_lossy());
+    assert_eq!(config.tools.mcp[0].bearer_token.as_ref().unwrap().expose(), "hidden");
+    assert_eq!(
+        config.child_env,
+        [("PATH".to_owned(), "/bin".to_owned()), ("HOME".to_owned(), "/home/x".to_owned())]
+    );
+    assert!(config.tools.python.env.is_empty());
+
+    let objects = r#"[{"bucketName":"b","key":"a.py","isFile":true,"isZipArchive":false}]"#;
+    let config =
+        Config::from(&flags, &env(&[("TOOLS_CONFIG", objects), ("LOQUAT_TOOLS", "memory, current_time")]))
+            .unwrap();
+    assert_eq!(config.tools.python.objects.len(), 1);
+    assert_eq!(config.tools.tools.len(), 2);
+    // The reference's tools find their region; nothing else of ours.
+    assert_eq!(config.tools.python.env.keys().collect::<Vec<_>>(), ["AWS_REGION"]);
+
+    let error = Config::from(&flags, &env(&[("TOOLS_CONFIG", "{}")])).unwrap_err();
+    assert!(error.place == "TOOLS_CONFIG" && error.expected.contains("bucketName"), "{error}");
+    Config::from(&flags, &env(&[("LOQUAT_TOOLS", "shell")])).unwrap_err();
+    std::fs::write(&file, "[[mcp]]\nname = \"x\"\n").unwrap();
+    let error = Config::from(&flags, &env(&[])).unwrap_err();
+    assert!(error.to_string().contains("mcp[0]") && error.to_string().contains("command or url"), "{error}");
+}

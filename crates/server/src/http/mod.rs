@@ -4,6 +4,7 @@ pub mod admin;
 pub mod chat;
 pub mod guard;
 pub mod json;
+pub mod memory;
 pub mod meta;
 pub mod problem;
 pub mod runs;

@@ -29,7 +29,9 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(&config.filter)
+    // The MCP client logs whole messages of servers: what users wrote, and what tools answered.
+    let quiet = if config.content { "" } else { ",rmcp=off" };
+    let filter = EnvFilter::try_new(format!("{}{quiet}", config.filter))
         .map_err(|error| LogError::Filter { value: config.filter.clone(), error })?;
     let terminal = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);

@@ -18,6 +18,6 @@ pub(crate) mod testing;
 mod tests;
 mod toolbox;
 
-pub use builtin::memory::{Fact, MemoryError, MemoryStore, NOBODY, VolatileMemory};
+pub use builtin::memory::{BlobMemory, Fact, MemoryError, MemoryStore, NOBODY, VolatileMemory};
 pub use python::{ObjectReader, s3_reader};
 pub use toolbox::{SourceKind, SourceState, SourceStatus, ToolDeps, Toolbox};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use loquat_agent::tool::Tool;
+use loquat_agent::tool_set::ToolSet;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::OnceCell;
@@ -91,7 +92,7 @@ pub struct SourceStatus {
 }
 
 /// The tools at one count of changes.
-type Snapshot = (u64, Arc<[Arc<dyn Tool>]>);
+type Snapshot = (u64, Arc<[Arc<dyn Tool>]>, ToolSet);
 
 /// All tools of the server.
 pub struct Toolbox {
@@ -150,6 +151,15 @@ impl Toolbox {
     /// The tools now. The first call waits a short time for servers that are still connecting; later ones cost a
     /// comparison of two numbers. The order does not depend on which servers are up.
     pub async fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
+        self.snapshot().await.1
+    }
+
+    /// The same as an agent takes it, its schemas compiled once for all runs.
+    pub async fn tool_set(&self) -> ToolSet {
+        self.snapshot().await.2
+    }
+
+    async fn snapshot(&self) -> Snapshot {
         let first = *self.first_use.get_or_init(|| async { Instant::now() }).await;
         let until = first + self.wait;
         if Instant::now() < until {
@@ -159,15 +169,17 @@ impl Toolbox {
         let version = self.version.load(Ordering::Acquire);
         let mut snapshot = self.snapshot.lock();
         match &*snapshot {
-            Some((built, tools)) if *built == version => Arc::clone(tools),
+            Some(current) if current.0 == version => current.clone(),
             _ => {
                 let offers = self.fixed.iter().cloned();
                 let offers = offers.chain(self.apis.iter().flat_map(|api| api.offers()));
                 let offers = offers.chain(self.servers.iter().flat_map(|server| server.offers()));
                 let tools: Arc<[_]> =
                     settle(offers.chain(resource_offers(&self.servers)), &self.policies).into();
-                *snapshot = Some((version, Arc::clone(&tools)));
-                tools
+                let set = ToolSet::new(tools.iter().cloned());
+                let current = (version, tools, set);
+                *snapshot = Some(current.clone());
+                current
             }
         }
     }

@@ -1,6 +1,8 @@
 //! `memory`: facts about the user, kept in the store across conversations. The user sees and deletes them through the
 //! API; the model through this tool. Whose facts they are is decided by the call's context, never by the input.
 
+mod blobs;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::blobs::BlobMemory;
 use super::text;
 use crate::tools::config::MemoryConfig;
 

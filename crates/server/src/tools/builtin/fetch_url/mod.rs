@@ -150,3 +150,6 @@ impl Tool for FetchUrl {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
