@@ -504,4 +504,6 @@ pub(crate) fn secret(
 }
 
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod tests;
