@@ -7,6 +7,7 @@ pub mod limit;
 pub mod measure;
 pub mod mock;
 pub mod process;
+pub mod profile;
 pub mod report;
 pub mod soak;
 pub mod stats;

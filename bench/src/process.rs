@@ -74,6 +74,17 @@ impl Running {
         self.tree().into_iter().map(count).sum()
     }
 
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn interrupt(mut self) -> Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-INT", &pid]).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn tree(&self) -> BTreeSet<u32> {
         let mut found = BTreeSet::from([self.child.id()]);
         let mut open = vec![self.child.id()];
