@@ -4,6 +4,9 @@
 //! at the end the answer. Both writes are conditional on the state that was read, so of two writers only one succeeds,
 //! and a writer that lost its hold fails instead of overwriting.
 
+mod error;
+mod manage;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +19,14 @@ use serde_json::Value;
 
 use super::blob::{BlobError, BlobStore, Condition, Durability, Version};
 use super::document::{Document, Lease, Pending, Unreadable};
-use super::index::{IndexError, Page, Query, SessionIndex, Summary};
+use super::index::{SessionIndex, Summary};
 use super::repair;
 use crate::auth::Owner;
 use crate::clock::{Clock, later};
 use crate::ids::{RunId, SessionId};
-use crate::runs::journal::{JournalError, Journals, Liveness};
+use crate::runs::journal::{Journals, Liveness};
+
+pub use error::SessionError;
 
 /// Time constants of sessions.
 #[derive(Clone, Copy, Debug)]
@@ -61,38 +66,6 @@ impl SessionKey {
             None => format!("sessions/{}.json", self.id),
         }
     }
-}
-
-/// Why a session could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// There is no such session for this owner.
-    #[error("there is no such session")]
-    NotFound,
-    /// Another run holds it.
-    #[error("the session is busy with run {0}")]
-    Busy(RunId),
-    /// This very run holds it already, or has ended in it.
-    #[error("the run {0} exists")]
-    SameRun(RunId),
-    /// Somebody else has taken the session over, or deleted it.
-    #[error("the session was taken over by another writer")]
-    LeaseLost,
-    /// The request does not fit the session.
-    #[error("{0}")]
-    Invalid(&'static str),
-    /// The stored file is no session.
-    #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] BlobError),
-    /// The run log.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The list.
-    #[error(transparent)]
-    Index(#[from] IndexError),
 }
 
 /// The sessions of a service.
@@ -462,122 +435,6 @@ impl Sessions {
             Listing::StartAndEnd | Listing::End => drop(tokio::spawn(update)),
         }
     }
-
-    /// A page of an owner's sessions.
-    ///
-    /// # Errors
-    /// [`SessionError::Index`].
-    pub async fn page(&self, owner: &Owner, query: &Query<'_>) -> Result<Page, SessionError> {
-        Ok(self.index.list(owner.segment().unwrap_or_default(), query).await?)
-    }
-
-    /// Gives a session a title.
-    ///
-    /// # Errors
-    /// [`SessionError::NotFound`] if there is none.
-    pub async fn rename(&self, key: &SessionKey, title: &str) -> Result<Summary, SessionError> {
-        self.change_head(key, |document| document.head.title = Some(title.to_owned())).await
-    }
-
-    /// Notes on a run's last answer what the user thinks of it.
-    ///
-    /// # Errors
-    /// [`SessionError::NotFound`] if the session or the run's answer is not there.
-    pub async fn note_feedback(
-        &self,
-        key: &SessionKey,
-        run: &RunId,
-        rating: &str,
-        comment: Option<&str>,
-    ) -> Result<(), SessionError> {
-        for _ in 0..8 {
-            let Opened { mut document, version } = self.open(key).await?;
-            let mut messages = document.last(document.count())?;
-            let of_run = |m: &Message| m.metadata.get("run_id").and_then(Value::as_str) == Some(run.as_str());
-            let Some(answer) = messages.iter_mut().rev().find(|m| of_run(m)) else {
-                return Err(SessionError::NotFound);
-            };
-            let mut feedback = serde_json::json!({"rating": rating});
-            if let Some(comment) = comment {
-                feedback["comment"] = comment.into();
-            }
-            answer.metadata.insert("feedback".into(), feedback);
-            document.replace(&messages);
-            match self.write(key, &document, version, Durability::Full).await {
-                Err(SessionError::Store(BlobError::Conflict)) => {}
-                outcome => return outcome.map(drop),
-            }
-        }
-        Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be written".into())))
-    }
-
-    async fn change_head(
-        &self,
-        key: &SessionKey,
-        change: impl Fn(&mut Document),
-    ) -> Result<Summary, SessionError> {
-        for _ in 0..8 {
-            let Opened { mut document, version } = self.open(key).await?;
-            if version.is_none() || document.count() == 0 {
-                return Err(SessionError::NotFound);
-            }
-            change(&mut document);
-            match self.write(key, &document, version, Durability::Full).await {
-                Ok(_) => {
-                    let summary = summary_of(&document);
-                    let owner = key.owner.segment().unwrap_or_default();
-                    self.index.upsert(owner, &summary, None).await?;
-                    return Ok(summary);
-                }
-                Err(SessionError::Store(BlobError::Conflict)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be written".into())))
-    }
-
-    /// Deletes a session with the logs of its runs.
-    ///
-    /// # Errors
-    /// [`SessionError::NotFound`] if there is none.
-    pub async fn delete(&self, key: &SessionKey) -> Result<(), SessionError> {
-        let owner = key.owner.segment().unwrap_or_default();
-        let Some(blob) = self.store.get(&key.path()).await? else {
-            self.index.remove(owner, key.id.as_str()).await?;
-            return Err(SessionError::NotFound);
-        };
-        let expired_or_empty = self.open(key).await.is_ok_and(|opened| opened.document.count() == 0);
-        self.store.delete(&key.path()).await?;
-        self.index.remove(owner, key.id.as_str()).await?;
-        // An unreadable file is deleted all the same; its logs cannot be found.
-        if let Ok(document) = Document::parse(blob.bytes) {
-            for run in runs_of(&document) {
-                self.journals.delete(&key.owner, &run).await?;
-            }
-        }
-        if expired_or_empty { Err(SessionError::NotFound) } else { Ok(()) }
-    }
-
-    /// Deletes the sessions that have not changed for [`Times::ttl`]; gives how many.
-    ///
-    /// # Errors
-    /// [`SessionError::Store`], [`SessionError::Index`].
-    pub async fn sweep(&self) -> Result<usize, SessionError> {
-        let ttl = i64::try_from(self.times.ttl.as_millis()).unwrap_or(i64::MAX);
-        let now = self.clock.now();
-        let before =
-            Timestamp::from_millisecond(now.as_millisecond().saturating_sub(ttl)).unwrap_or(Timestamp::MIN);
-        let mut swept = 0;
-        for (owner, id) in self.index.stale(before, 1000).await? {
-            let Ok(id) = SessionId::parse(&id) else { continue };
-            let key = SessionKey { owner: Owner::stored(&owner), id };
-            match self.delete(&key).await {
-                Ok(()) | Err(SessionError::NotFound) => swept += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(swept)
-    }
 }
 
 /// Whether the stored session is still held by this very run.
@@ -632,19 +489,4 @@ pub fn summary_of(document: &Document) -> Summary {
         message_count: document.count() as u64,
         run_id: head.run.as_ref().map(|lease| lease.id.to_string()),
     }
-}
-
-/// The runs that a session's messages come from.
-fn runs_of(document: &Document) -> Vec<RunId> {
-    let mut runs: Vec<RunId> = Vec::new();
-    let branches: Vec<super::document::Branch> =
-        serde_json::from_str(&document.raw_branches()).unwrap_or_default();
-    let messages = document.last(document.count()).unwrap_or_default();
-    for message in messages.iter().chain(branches.iter().flat_map(|branch| &branch.messages)) {
-        let run = message.metadata.get("run_id").and_then(Value::as_str).and_then(|id| RunId::parse(id).ok());
-        if let Some(run) = run.filter(|run| runs.last() != Some(run)) {
-            runs.push(run);
-        }
-    }
-    runs
 }
