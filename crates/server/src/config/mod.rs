@@ -21,9 +21,9 @@ pub use error::ConfigError;
 use raw::{ContextStrategyName, RawConfig};
 
 use crate::auth::AuthConfig;
+use crate::host::lambda::LambdaHost;
 use crate::http::security::WebConfig;
 use crate::limits::LimitsConfig;
-use crate::host::lambda::LambdaHost;
 use crate::models::ModelConfig;
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;

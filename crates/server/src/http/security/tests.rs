@@ -1,3 +1,5 @@
+//! Which pages, names and origins are let in, and what browsers are told.
+
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;

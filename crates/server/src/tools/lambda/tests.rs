@@ -1,3 +1,5 @@
+//! Functions as tools, against a server that answers like Lambda.
+
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};

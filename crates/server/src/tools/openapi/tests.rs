@@ -1,3 +1,5 @@
+//! Operations of an HTTP API as tools.
+
 use std::net::IpAddr;
 
 use axum::Router;

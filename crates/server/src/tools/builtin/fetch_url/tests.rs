@@ -1,3 +1,5 @@
+//! Pages are read as text, within limits, and only from where it is allowed.
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
