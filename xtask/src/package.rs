@@ -15,10 +15,14 @@ pub(crate) struct Arguments {
     package: Vec<OsString>,
 }
 
-/// Builds the page and the program, and packs.
+/// Builds the page, the program that packs, and the Lambda binary, and packs.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     web::build()?;
     step("the program (release)");
-    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat"]))?;
+    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat", "--bin", "loquat"]))?;
+    // By itself, because Lambda gets no embedded model.
+    step("the Lambda binary (release)");
+    let lambda = ["build", "--release", "--package", "loquat", "--bin", "bootstrap", "--no-default-features"];
+    run_program(&mut program("cargo", lambda))?;
     run_program(program(&built("release", "loquat")?.to_string_lossy(), ["package"]).args(&arguments.package))
 }
