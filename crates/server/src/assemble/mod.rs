@@ -1,6 +1,7 @@
 //! From a checked configuration to a service: the one place where the parts are put together.
 
 mod local;
+mod prompt;
 
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use loquat_agent::model::Model;
 use loquat_agent::tool_set::ToolSet;
 use serde_json::json;
 
+use self::prompt::{Instructions, Speechless};
 use crate::app::{AppState, Settings};
 use crate::auth::{AuthConfigError, Authenticator, Host};
-use crate::aws;
+use crate::aws::{self, AwsLoader};
 use crate::clock::Clock;
 use crate::config::raw::ContextStrategyName;
-use crate::config::{Config, Prompt, StoreConfig};
+use crate::config::{Config, StoreConfig};
 use crate::http::guard::Guard;
 use crate::http::security::{Exposure, Security, WebConfigError};
 use crate::limits::{BlobUsage, MemoryUsage, RunLimits, UsageStore};
@@ -47,9 +49,6 @@ pub enum AssembleError {
     /// The store.
     #[error("the store cannot be opened: {0}")]
     Store(String),
-    /// Something the configuration asks for is not part of this build.
-    #[error("{0}")]
-    NotHere(&'static str),
 }
 
 /// A service that is ready to be served.
@@ -91,18 +90,21 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
     let security = Security::new(&config.web, exposure, &config.auth.page_connects_to())?;
     let guard = Guard::new(&config.limits, signs_in, config.http.body_bytes);
     let (sessions, store) = sessions(config)?;
-    let build = BuildContext { local: local::factory(config), ..BuildContext::default() };
+    // One look for credentials, shared by all that need them.
+    let aws = aws::loader(None);
+    let build =
+        BuildContext { local: local::factory(config), aws: Some(aws.clone()), ..BuildContext::default() };
     let model = models::build(&config.models, &build)?;
     let memory: Option<Arc<dyn MemoryStore>> =
         sessions.as_ref().map(|sessions| Arc::new(BlobMemory::new(Arc::clone(&sessions.store))) as _);
     let deps = ToolDeps {
         base_env: config.child_env.clone(),
-        aws: Some(aws::loader(None)),
+        aws: Some(aws.clone()),
         memory: memory.clone(),
         objects: None,
     };
     let toolbox = Arc::new(Toolbox::start(&config.tools, &deps));
-    let agents = agents(config, Arc::clone(&model), &toolbox)?;
+    let agents = agents(config, Arc::clone(&model), &toolbox, aws.clone())?;
     let usage: Arc<dyn UsageStore> = match &sessions {
         Some(sessions) => Arc::new(BlobUsage::new(Arc::clone(&sessions.store))),
         None => Arc::new(MemoryUsage::default()),
@@ -185,6 +187,7 @@ fn agents(
     config: &Config,
     model: Arc<dyn Model>,
     toolbox: &Arc<Toolbox>,
+    aws: AwsLoader,
 ) -> Result<AgentSource, AssembleError> {
     let context: Arc<dyn ContextStrategy> = match config.context.strategy {
         ContextStrategyName::SlidingWindow => Arc::new(SlidingWindow::new(config.context.window)),
@@ -194,19 +197,20 @@ fn agents(
             Arc::new(Summarizing::new(config.context.window, Arc::clone(&model)))
         }
     };
-    let system = match &config.prompt {
-        Prompt::None => None,
-        Prompt::Text(text) => Some(Arc::from(text.as_str())),
-        Prompt::S3 { .. } => {
-            return Err(AssembleError::NotHere("a system prompt on S3 is not part of this build yet"));
-        }
-    };
+    let instructions = Arc::new(Instructions::new(config, aws)?);
     let agent =
-        Agent { model, system, tools: ToolSet::default(), context, limits: config.runs.limits.clone() };
+        Agent { model, system: None, tools: ToolSet::default(), context, limits: config.runs.limits.clone() };
     let toolbox = Arc::clone(toolbox);
     Ok(Arc::new(move || {
-        let (mut agent, toolbox) = (agent.clone(), Arc::clone(&toolbox));
+        let (mut agent, toolbox, instructions) =
+            (agent.clone(), Arc::clone(&toolbox), Arc::clone(&instructions));
         async move {
+            match instructions.get().await {
+                Ok(system) => agent.system = system,
+                Err(error) => {
+                    agent.model = Arc::new(Speechless { name: agent.model.name().to_owned(), error });
+                }
+            }
             agent.tools = toolbox.tool_set().await;
             agent
         }

@@ -69,6 +69,8 @@ pub struct Config {
     pub on_lambda: bool,
     /// Where Lambda's runtime is, if it starts this process.
     pub lambda: Option<LambdaHost>,
+    /// Another endpoint than AWS's own for S3.
+    pub s3_endpoint: Option<String>,
     /// The file that was read, if there was one.
     pub file: Option<PathBuf>,
 }
@@ -312,6 +314,7 @@ impl Config {
             folders,
             on_lambda: lambda.is_some(),
             lambda,
+            s3_endpoint: s3_endpoint(env),
             file,
         })
     }
@@ -389,14 +392,19 @@ fn models(
     Ok(models)
 }
 
+/// The variables of the AWS SDK.
+fn s3_endpoint(env: &BTreeMap<String, String>) -> Option<String> {
+    ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
+        .iter()
+        .find_map(|name| env.get(*name).filter(|url| !url.is_empty()).cloned())
+}
+
 fn store(
     raw: &RawConfig,
     env: &BTreeMap<String, String>,
     places: &file::Places,
 ) -> Result<StoreConfig, ConfigError> {
-    let endpoint = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
-        .iter()
-        .find_map(|name| env.get(*name).filter(|url| !url.is_empty()).cloned());
+    let endpoint = s3_endpoint(env);
     let object = |url: String| StoreConfig::Object {
         url,
         kms_key: raw.session_kms_key.clone(),

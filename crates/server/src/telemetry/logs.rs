@@ -29,8 +29,13 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    // The MCP client logs whole messages of servers: what users wrote, and what tools answered.
-    let quiet = if config.content { "" } else { ",rmcp=off" };
+    // The MCP client logs whole messages of servers, the AWS SDK's event streams log frames, hyper and h2 log headers:
+    // what users wrote, what tools answered, and credentials.
+    let quiet = if config.content {
+        ""
+    } else {
+        ",rmcp=off,aws_smithy_http=info,aws_smithy_runtime=info,aws_smithy_eventstream=info,hyper=info,h2=info"
+    };
     let filter = EnvFilter::try_new(format!("{}{quiet}", config.filter))
         .map_err(|error| LogError::Filter { value: config.filter.clone(), error })?;
     let terminal = std::io::stderr().is_terminal();
