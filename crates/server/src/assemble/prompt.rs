@@ -43,7 +43,7 @@ impl Instructions {
                 }
                 settings.endpoint = settings.endpoint.take().or_else(|| config.s3_endpoint.clone());
                 Self::Object {
-                    bucket: ObjectBlobs::new(settings, aws),
+                    bucket: Box::new(ObjectBlobs::new(settings, aws)),
                     key: key.clone(),
                     read: OnceCell::new(),
                 }
