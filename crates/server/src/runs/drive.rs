@@ -92,9 +92,14 @@ async fn hold_while_calling(
     let outcome = {
         let journal = &mut keeper.journal;
         let mut writing = std::pin::pin!(async {
-            // The log first: whoever finds the session held by this run finds the run.
-            journal.begin().await?;
-            sessions.hold(&mut hold).await
+            // The hold decides whose run it is; then the log is begun, so that others find the run.
+            if let Err(error) = sessions.hold(&mut hold).await {
+                if let Err(error) = journal.discard().await {
+                    tracing::warn!(%error, "the log of a run that could not begin was not taken back");
+                }
+                return Err(error);
+            }
+            Ok(journal.begin().await)
         });
         loop {
             // A tool must not run, and a run must not end, before the session is held.
@@ -109,10 +114,28 @@ async fn hold_while_calling(
             }
         }
     };
-    let failed = outcome.is_err();
-    // The caller may have gone; the run goes on all the same.
-    let _ = held.send(outcome);
-    if failed { Err(()) } else { Ok((Some((sessions, hold)), early)) }
+    // The caller may have gone; a run that has begun goes on all the same.
+    match outcome {
+        Ok(Ok(())) => {
+            let _ = held.send(Ok(()));
+            Ok((Some((sessions, hold)), early))
+        }
+        Ok(Err(error)) => {
+            // The id is another session's run: this one ends, and lets its session go.
+            let terminal = Event::Failed {
+                error: "The id of this run was used before.".into(),
+                code: "run_conflict".into(),
+                retryable: false,
+            };
+            let ended = sessions.commit(hold, Vec::new(), &terminal, None, serde_json::Value::Null).await;
+            let _ = held.send(Err(ended.err().unwrap_or_else(|| error.into())));
+            Err(())
+        }
+        Err(error) => {
+            let _ = held.send(Err(error));
+            Err(())
+        }
+    }
 }
 
 /// Keeps and shows events.

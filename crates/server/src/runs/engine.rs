@@ -20,12 +20,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::drive::Drive;
-use super::journal::{JournalError, Journals, NoJournals};
+use super::journal::{JournalError, Journals, Liveness, NoJournals};
 use super::run::{Form, Run, RunInfo};
 use crate::auth::{Owner, Principal};
 use crate::clock::Clock;
 use crate::ids::{RunId, SessionId};
 use crate::limits::{Limited, RunLimits};
+use crate::sessions::document::Lease;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, SessionKey, Sessions, Wish};
 
@@ -160,6 +161,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// How many ended runs stay in memory where there is no other log.
 const REMEMBERED: usize = 1_000;
 
+/// How long to wait for another process to go on.
+const RETRY: Duration = Duration::from_millis(250);
+
 type Name = (Owner, RunId);
 
 #[derive(Default)]
@@ -221,25 +225,42 @@ impl Engine {
             None => SessionId::new(),
         });
         let key = SessionKey { owner: owner.clone(), id: session_id };
-        if let Some(known) = self.known(&owner, &run_id) {
-            return if known.info.session_id == key.id { Ok(known) } else { Err(StartError::RunConflict) };
-        }
         loop {
+            if let Some(known) = self.known(&owner, &run_id) {
+                match known.info.session_id == key.id {
+                    true if known.begun().await => return Ok(known),
+                    // It could not begin: perhaps this try can.
+                    true => self.forget(&known),
+                    false => return Err(StartError::RunConflict),
+                }
+            }
             if self.draining.load(Ordering::Relaxed) {
                 return Err(StartError::Draining);
             }
             match self.try_start(&key, &run_id, &request).await {
                 Err(StartError::Session(SessionError::SameRun(_))) => {
-                    return self.find(&owner, &run_id).await?.ok_or(StartError::RunConflict);
+                    match self.find(&owner, &run_id).await? {
+                        Some(run) if run.info.session_id == key.id => return Ok(run),
+                        Some(_) => return Err(StartError::RunConflict),
+                        // Its log is about to begin, or its process died before that.
+                        None if self.is_held_by(&key, &run_id).await? => tokio::time::sleep(RETRY).await,
+                        None => self.record_lost(&key, &run_id, &request).await?,
+                    }
                 }
                 Err(
                     StartError::Journal(JournalError::Exists)
                     | StartError::Session(SessionError::Journal(JournalError::Exists)),
                 ) => {
-                    return match self.find(&owner, &run_id).await? {
-                        Some(run) if run.info.session_id == key.id => Ok(run),
-                        _ => Err(StartError::RunConflict),
-                    };
+                    match self.find(&owner, &run_id).await? {
+                        Some(run) if run.info.session_id != key.id => return Err(StartError::RunConflict),
+                        // Its process died before the session was held: it never was a run.
+                        Some(run) if run.look().log().is_empty() && self.never_began(&key, &run).await? => {
+                            self.forget(&run);
+                            self.journals.delete(&owner, &run_id).await?;
+                        }
+                        Some(run) => return Ok(run),
+                        None => tokio::time::sleep(RETRY).await,
+                    }
                 }
                 // Another writer was faster: who holds the session now?
                 Err(StartError::Session(SessionError::LeaseLost)) => {}
@@ -277,8 +298,12 @@ impl Engine {
         };
         let run = Run::new(info, key.owner.clone());
         if let Err(known) = self.claim(&run) {
-            let same = known.info.session_id == key.id;
-            return if same { Ok(known) } else { Err(StartError::RunConflict) };
+            return match known.info.session_id == key.id {
+                true if known.begun().await => Ok(known),
+                // It could not begin: look again.
+                true => Err(SessionError::LeaseLost.into()),
+                false => Err(StartError::RunConflict),
+            };
         }
         let journal = match self.journals.create(&key.owner, &run.info).await {
             Ok(journal) => journal,
@@ -317,15 +342,14 @@ impl Engine {
             engine.forget_later(&driven);
         });
         match confirmed.await {
-            Ok(Ok(())) => Ok(run),
+            Ok(Ok(())) => {
+                run.set_held();
+                Ok(run)
+            }
             outcome => {
                 self.forget(&run);
                 // Whoever has attached to it meanwhile must not wait for ever.
                 run.show([not_started()]);
-                // A log that exists is another run's.
-                if !matches!(&outcome, Ok(Err(SessionError::Journal(JournalError::Exists)))) {
-                    self.journals.delete(&key.owner, run_id).await?;
-                }
                 Err(outcome.map_or(StartError::Lost, |failed| match failed {
                     Ok(()) => StartError::Lost,
                     Err(error) => error.into(),
@@ -352,6 +376,56 @@ impl Engine {
             None if matches!(wish, Wish::Message { .. }) => Ok(None),
             None => Err(StartError::Stateless),
         }
+    }
+
+    /// Whether a session is held by a run; one whose run died is repaired.
+    async fn is_held_by(&self, key: &SessionKey, run: &RunId) -> Result<bool, StartError> {
+        let Some(sessions) = &self.sessions else { return Ok(false) };
+        match sessions.view(key).await {
+            Ok(document) => Ok(document.head.run.is_some_and(|lease| lease.id == *run)),
+            Err(SessionError::NotFound) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a log to a run whose process died right after it had taken the message, so that it can be found.
+    async fn record_lost(
+        &self,
+        key: &SessionKey,
+        id: &RunId,
+        request: &StartRequest,
+    ) -> Result<(), StartError> {
+        let info = RunInfo {
+            id: id.clone(),
+            session_id: key.id.clone(),
+            created_at: self.clock.now(),
+            history_length: 0,
+            form: request.form.clone(),
+            continues: None,
+        };
+        let begun = match self.journals.create(&key.owner, &info).await {
+            Ok(mut journal) => match journal.begin().await {
+                Ok(()) => journal.finish(1, 0, &repair::lost(), None).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match begun {
+            // Another process was faster.
+            Ok(()) | Err(JournalError::Exists) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a run whose log has no events is dead and unknown to its session.
+    async fn never_began(&self, key: &SessionKey, run: &Run) -> Result<bool, StartError> {
+        let Some(sessions) = &self.sessions else { return Ok(false) };
+        let now = self.clock.now();
+        let lease = Lease { id: run.info.id.clone(), lease_until: now, resumes: false };
+        let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
+            return Ok(false);
+        };
+        Ok(stored.events.is_empty() && !sessions.knows(key, &run.info.id).await?)
     }
 
     /// Waits until a run has let its session go.
@@ -463,6 +537,7 @@ impl Engine {
         let Some(info) = stored.info.clone() else { return Ok(None) };
         let ended = stored.events.last().is_some_and(loquat_agent::event::Event::is_terminal);
         let run = Run::new(info, owner.clone());
+        run.set_held();
         if let Some(count) = stored.message_count {
             run.set_message_count(count);
         }

@@ -27,6 +27,7 @@ pub struct FileJournals {
 }
 
 struct FileJournal {
+    path: PathBuf,
     file: File,
     buffer: Vec<u8>,
 }
@@ -65,7 +66,7 @@ impl Journals for FileJournals {
         encode_info(info, &mut buffer);
         file.write_all(&buffer)?;
         buffer.clear();
-        Ok(Box::new(FileJournal { file, buffer }))
+        Ok(Box::new(FileJournal { path, file, buffer }))
     }
 
     async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError> {
@@ -126,6 +127,10 @@ impl Journals for FileJournals {
 
 #[async_trait]
 impl Journal for FileJournal {
+    async fn discard(&mut self) -> Result<(), JournalError> {
+        Ok(tokio::fs::remove_file(&self.path).await?)
+    }
+
     async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {
         encode(first, t, events, &mut self.buffer);
         // Into the page cache, a few microseconds: handing it to another thread would cost more than the write.

@@ -17,10 +17,8 @@ use crate::sessions::document::Lease;
 use crate::sessions::repair;
 use crate::sessions::service::{SessionError, SessionKey};
 
-/// How often a log is read.
-const READ: Duration = Duration::from_millis(250);
-/// How often it is asked whether the run is alive.
-const ALIVE: u32 = 8;
+/// How often it is asked whether the run is alive: every so many readings.
+const ALIVE: u32 = 4;
 /// How often a process looks for requests to stop its runs.
 const STOPS: Duration = Duration::from_secs(1);
 
@@ -38,6 +36,7 @@ pub(super) fn spawn(engine: Arc<Engine>, run: Arc<Run>) {
 
 async fn follow(engine: &Arc<Engine>, run: &Run) {
     let mut asked = false;
+    let pace = engine.journals().pace();
     for round in 0u32.. {
         if run.cancel.is_cancelled() && !asked {
             asked = ask_to_stop(engine, run).await.is_ok();
@@ -63,7 +62,7 @@ async fn follow(engine: &Arc<Engine>, run: &Run) {
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(READ) => {}
+            () = tokio::time::sleep(pace) => {}
             () = run.cancel.cancelled(), if !asked => {}
         }
     }

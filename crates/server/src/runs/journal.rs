@@ -119,6 +119,11 @@ pub trait Journals: Send + Sync {
         true
     }
 
+    /// How often somebody else's log is read while it grows.
+    fn pace(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(250)
+    }
+
     /// Begins the log of a run.
     ///
     /// # Errors
@@ -159,11 +164,20 @@ pub trait Journals: Send + Sync {
 /// The log of one live run.
 #[async_trait]
 pub trait Journal: Send {
-    /// Claims the run's id where [`Journals::create`] did not. Called once, before the session is held.
+    /// Claims the run's id where [`Journals::create`] did not. Called once, when the session is held: until then the
+    /// session's lease says that the run is alive.
     ///
     /// # Errors
     /// [`JournalError::Exists`] if the id is taken.
     async fn begin(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// Takes back what [`Journals::create`] made, for a run that could not begin.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the store fails.
+    async fn discard(&mut self) -> Result<(), JournalError> {
         Ok(())
     }
 

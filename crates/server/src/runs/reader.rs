@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::engine::OnDisconnect;
-use super::log::Pace;
+use super::log::{Entry, Pace};
 use super::run::Run;
 use crate::dialects::{Encoder, Flow, facts};
 use crate::host::ENDS;
@@ -85,7 +85,12 @@ impl Reader {
             *over = encoder.encode(n, entry, &facts, &mut out) == Flow::End;
             !*over && out.len() < CHUNK
         });
-        // A cursor beyond the end of a run that is over: there is nothing to wait for.
+        // A cursor beyond the end of a run that is over: the machine that showed more is gone with what it had not yet
+        // stored. The end is told all the same.
+        if let (true, Some(terminal)) = (*cursor > look.log().len(), look.terminal()) {
+            encoder.encode(look.log().len(), Entry::Other(&terminal), &facts, &mut out);
+            *cursor = look.log().len();
+        }
         *over |= look.terminal().is_some() && *cursor >= look.log().len();
         (!out.is_empty()).then(|| out.into())
     }

@@ -87,6 +87,8 @@ struct State {
     usage: Usage,
     text_chars: usize,
     checkpointed: bool,
+    /// The user's message is stored.
+    held: bool,
 }
 
 impl Run {
@@ -170,6 +172,27 @@ impl Run {
     #[must_use]
     pub fn readers(&self) -> usize {
         self.shown.receiver_count()
+    }
+
+    /// Says that the user's message is stored.
+    pub fn set_held(&self) {
+        self.state.lock().held = true;
+        self.shown.send_modify(|_| {});
+    }
+
+    /// Waits until the user's message is stored; no if the run could not begin.
+    pub async fn begun(&self) -> bool {
+        let mut shown = self.watch();
+        loop {
+            {
+                let state = self.state.lock();
+                if state.held || state.ended {
+                    return state.held;
+                }
+            }
+            // The sender lives as long as `self`.
+            let _ = shown.changed().await;
+        }
     }
 
     /// Waits until the terminal event has been shown.

@@ -1,7 +1,7 @@
 //! Run logs on object storage: `runs/{owner}/{run}/{first-event}.jsonl`, a few objects a run.
 //!
-//! The first object holds the run's first line and is written beside the hold on the session, while the model is already
-//! being called, so that any process can find the run from its first event on. The events follow in segments by time,
+//! The first object holds the run's first line and is written right after the hold on the session, while the model is
+//! already being called, so that any process can find the run from its first event on. The events follow in segments by time,
 //! ever larger: after 1 s, 3 s, 7 s and so on, at most 12 objects a run of 12 minutes. A segment never delays an event. A
 //! machine that dies loses at most what was shown since its last segment: the first second, later as long as the run had
 //! lasted by then, at most 4 minutes.
@@ -85,6 +85,10 @@ fn sign_key(folder: &str) -> String {
 
 #[async_trait]
 impl Journals for SegmentJournals {
+    fn pace(&self) -> Duration {
+        Duration::from_secs(PAUSES[0])
+    }
+
     async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
         let mut first_line = Vec::with_capacity(256);
         encode_info(info, &mut first_line);
@@ -326,18 +330,21 @@ impl Drop for SegmentJournal {
 impl Journal for SegmentJournal {
     async fn begin(&mut self) -> Result<(), JournalError> {
         match self.log.shared.make(&key(&self.log.folder, 0), &self.first_line).await {
-            Ok(_) => {
-                let log = Arc::clone(&self.log);
-                self.writer = Some(tokio::spawn(async move { log.write_by_time().await }));
-                Ok(())
-            }
+            Ok(_) => {}
             Err(BlobError::Conflict) => {
                 // The log is another run's: nothing is known of that one here.
                 self.log.shared.own.lock().remove(&self.log.run);
-                Err(JournalError::Exists)
+                return Err(JournalError::Exists);
             }
-            Err(error) => Err(error.into()),
+            // The session is held: its answer is worth more than its log. The line goes along with the first segment.
+            Err(error) => {
+                tracing::warn!(run_id = %self.log.run, %error, "the run log was not begun");
+                self.log.waiting.lock().lines.extend_from_slice(&self.first_line);
+            }
         }
+        let log = Arc::clone(&self.log);
+        self.writer = Some(tokio::spawn(async move { log.write_by_time().await }));
+        Ok(())
     }
 
     async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {

@@ -10,6 +10,8 @@ pub mod memory;
 pub mod object;
 pub mod repair;
 pub mod service;
+#[cfg(test)]
+mod simulation;
 pub mod sqlite;
 
 /// Up to `millis` milliseconds, other for every caller, so that those who met do not meet again.

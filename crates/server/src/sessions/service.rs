@@ -204,6 +204,15 @@ impl Sessions {
         Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be read".into())))
     }
 
+    /// Whether a run is one of a session's, as far as its last messages say.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn knows(&self, key: &SessionKey, run: &RunId) -> Result<bool, SessionError> {
+        let document = self.open(key).await?.document;
+        Ok(mentions(&document, run)? || document.head.run.is_some_and(|lease| lease.id == *run))
+    }
+
     async fn write(
         &self,
         key: &SessionKey,
@@ -229,11 +238,7 @@ impl Sessions {
     ) -> Result<Hold, SessionError> {
         let Opened { mut document, version } = self.open(key).await?;
         let now = self.clock.now();
-        if document
-            .last(64)?
-            .iter()
-            .any(|m| m.metadata.get("run_id").and_then(Value::as_str) == Some(run_id.as_str()))
-        {
+        if mentions(&document, run_id)? {
             return Err(SessionError::SameRun(run_id.clone()));
         }
         let mut seal = None;
@@ -435,6 +440,12 @@ impl Sessions {
             Listing::StartAndEnd | Listing::End => drop(tokio::spawn(update)),
         }
     }
+}
+
+/// Whether one of the last messages is of a run.
+fn mentions(document: &Document, run: &RunId) -> Result<bool, Unreadable> {
+    let of_run = |m: &Message| m.metadata.get("run_id").and_then(Value::as_str) == Some(run.as_str());
+    Ok(document.last(64)?.iter().any(of_run))
 }
 
 /// Whether the stored session is still held by this very run.
