@@ -132,7 +132,10 @@ fn bedrock(command: &mut Command, mock: SocketAddr) {
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{mock}"))
         .env("AWS_REGION", "us-east-1")
         .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_BEARER_TOKEN_BEDROCK", "any")
+        // Signed requests, as with a role. A bearer token would be refused by boto3: it goes over TLS only.
+        .env("AWS_ACCESS_KEY_ID", "any")
+        .env("AWS_SECRET_ACCESS_KEY", "any")
+        .env_remove("AWS_BEARER_TOKEN_BEDROCK")
         .env("AWS_EC2_METADATA_DISABLED", "true");
 }
 
