@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::support::binary;
 
+/// Variables and arguments.
+type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
 fn start(settings: &[(&str, &str)], args: &[&str]) -> (bool, String) {
     let home = tempfile::tempdir().unwrap();
     let mut env: BTreeMap<String, String> =
@@ -16,17 +19,17 @@ fn start(settings: &[(&str, &str)], args: &[&str]) -> (bool, String) {
 
 #[test]
 fn a_wrong_setting_stops_the_start() {
-    let model = ("MODEL_ID", "openai/x");
-    let key = ("OPENAI_API_KEY", "sk-canary");
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    const MODEL: (&str, &str) = ("MODEL_ID", "openai/x");
+    const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-canary");
+    let cases: &[Case] = &[
         (&[("PORT", "x")], &[]),
         (&[("LOQUAT_STOER", "none")], &[]),
         (&[("LOQUAT_STORE", "redis")], &[]),
-        (&[model], &[]),
-        (&[model, key], &["--host", "0.0.0.0"]),
-        (&[model, key, ("RUST_LOG", "=,=")], &[]),
+        (&[MODEL], &[]),
+        (&[MODEL, KEY], &["--host", "0.0.0.0"]),
+        (&[MODEL, KEY, ("RUST_LOG", "=,=")], &[]),
         (&[], &["--config", "missing.toml"]),
-        (&[model, key, ("LOQUAT_DATA_DIR", "/dev/null/x")], &[]),
+        (&[MODEL, KEY, ("LOQUAT_DATA_DIR", "/dev/null/x")], &[]),
     ];
     let mut report = String::new();
     for (settings, args) in cases {
