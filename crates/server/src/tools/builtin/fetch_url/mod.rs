@@ -10,6 +10,8 @@ use super::text;
 use crate::tools::config::FetchUrlConfig;
 use crate::tools::guard::{Allowance, Answer, Ask, GuardedClient, Lookup};
 
+/// How deep a page's elements may stand in each other. Real pages stay far below.
+const MAX_DEPTH: usize = 1000;
 /// The width that paragraphs are laid out for; tables need one.
 const WIDTH: usize = 160;
 
@@ -82,6 +84,9 @@ fn page(answer: &Answer, start: usize, max_chars: usize) -> Result<String, Strin
     let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let text = if matches!(essence.as_str(), "text/html" | "application/xhtml+xml") {
         let source = decode(&answer.body, kind);
+        if depth(&source) > MAX_DEPTH {
+            return Err(format!("{} is nested too deeply to be read", answer.url));
+        }
         html2text::config::plain()
             .link_footnotes(true)
             .allow_width_overflow()
@@ -111,6 +116,30 @@ fn page(answer: &Answer, start: usize, max_chars: usize) -> Result<String, Strin
         out.push_str("\n\n[The page is longer than what is read of a page; its end is missing.]");
     }
     Ok(out)
+}
+
+/// How deep a page's elements stand in each other, about: the work of laying a page out grows with the square of it.
+/// Elements that people leave open count for nothing.
+fn depth(source: &str) -> usize {
+    const OPEN: [&str; 24] = [
+        "area", "base", "body", "br", "col", "dd", "dt", "embed", "head", "hr", "html", "img", "input", "li",
+        "link", "meta", "option", "p", "param", "source", "td", "th", "tr", "wbr",
+    ];
+    let (mut now, mut most) = (0usize, 0usize);
+    for tag in source.split('<').skip(1) {
+        let (closes, name) = match tag.strip_prefix('/') {
+            Some(name) => (true, name),
+            None => (false, tag),
+        };
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
+        let name = name[..end].to_ascii_lowercase();
+        if name.is_empty() || OPEN.contains(&name.as_str()) {
+            continue;
+        }
+        now = if closes { now.saturating_sub(1) } else { now + 1 };
+        most = most.max(now);
+    }
+    most
 }
 
 /// Text in the page's own encoding: the header's, else UTF-8.

@@ -55,7 +55,8 @@ async fn pages_become_readable_text() {
     );
     assert!(fetch(&tool, json!({"url": format!("{url}/latin")})).await.1.ends_with('é'));
     // A page as nobody writes it neither crashes nor holds anything up.
-    fetch(&tool, json!({"url": format!("{url}/deep")})).await;
+    let (failed, text) = fetch(&tool, json!({"url": format!("{url}/deep")})).await;
+    assert!(failed && text.contains("nested too deeply"), "{text}");
 }
 
 #[tokio::test]
@@ -96,4 +97,12 @@ async fn what_cannot_be_read_is_an_error_in_words() {
     cx.deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(200);
     let late = open.call(json!({"url": format!("{url}/never")}), cx).await;
     assert!(words(&late).contains("in time"), "{late:?}");
+}
+
+#[test]
+fn depth_is_that_of_elements_which_are_closed() {
+    assert_eq!(depth(PAGE), 1);
+    assert_eq!(depth(&"<p>text<br><li>".repeat(5000)), 0);
+    assert_eq!(depth(&"<div><b>".repeat(700)), 1400);
+    assert_eq!(depth("a < b </x></y> <é <"), 0);
 }
