@@ -2,6 +2,7 @@
 //! Gateway and the Lambda Runtime API; the load generator; the limit; and the report.
 
 pub mod client;
+pub mod hostile;
 pub mod lambda_emulator;
 pub mod limit;
 pub mod measure;

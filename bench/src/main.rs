@@ -1,7 +1,7 @@
 //! Entry point: one subcommand a tool.
 
 use clap::{Parser, Subcommand};
-use loquat_bench::{lambda_emulator, limit, mock, profile, report, soak};
+use loquat_bench::{hostile, lambda_emulator, limit, mock, profile, report, soak};
 
 /// Tools for measuring Loquat.
 #[derive(Parser)]
@@ -12,6 +12,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Healthy users beside clients that hold connections with half a request, and uploads that end in the middle.
+    Hostile(hostile::Args),
     /// API Gateway with response streaming in front of the Lambda Runtime API.
     Lambda(lambda_emulator::Args),
     /// Answers like Bedrock, Anthropic and OpenAI, and misbehaves on demand (see bench/README.md).
@@ -29,6 +31,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Hostile(args) => hostile::run(args).await,
         Command::Lambda(args) => lambda_emulator::run(args).await,
         Command::Mock(args) => mock::run(args).await,
         Command::Limit(args) => limit::run(args).await,
