@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use loquat_server::{
     app,
-    assemble::assemble,
+    assemble::assemble_on,
+    auth::Host,
     config::{Config, Flags},
     host::{connections::ConnectionLimits, lambda, listener},
     telemetry,
@@ -46,7 +47,9 @@ fn run() -> anyhow::Result<()> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::logs::init(&config.log)?;
-    let service = assemble(&config)?;
+    // Also behind the Web Adapter: what calls there by another name is API Gateway, and no page of this machine. What
+    // an authorizer says is believed only where the native host brought it with the invocation.
+    let service = assemble_on(&config, Host::Lambda)?;
     let router = app::router(service.state.clone());
     if let Some(host) = config.lambda {
         lambda::serve(router, host).await?;

@@ -84,7 +84,7 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
     let signs_in = auth.kind() != "none";
     let exposure = match host {
         _ if signs_in => Exposure::SignIn,
-        Host::Listener if config.http.host.is_loopback() => Exposure::Loopback,
+        Host::Listener if config.http.host.is_loopback() && !config.http.insecure => Exposure::Loopback,
         _ => Exposure::Open,
     };
     let security = Security::new(&config.web, exposure, &config.auth.page_connects_to())?;
