@@ -240,8 +240,10 @@ impl Engine {
             match self.try_start(&key, &run_id, &request).await {
                 Err(StartError::Session(SessionError::SameRun(_))) => {
                     match self.find(&owner, &run_id).await? {
-                        Some(run) if run.info.session_id == key.id => return Ok(run),
-                        Some(_) => return Err(StartError::RunConflict),
+                        Some(run) if run.info.session_id != key.id => return Err(StartError::RunConflict),
+                        // It may be about to begin in this process.
+                        Some(run) if run.begun().await => return Ok(run),
+                        Some(run) => self.forget(&run),
                         // Its log is about to begin, or its process died before that.
                         None if self.is_held_by(&key, &run_id).await? => tokio::time::sleep(RETRY).await,
                         None => self.record_lost(&key, &run_id, &request).await?,
@@ -258,7 +260,8 @@ impl Engine {
                             self.forget(&run);
                             self.journals.delete(&owner, &run_id).await?;
                         }
-                        Some(run) => return Ok(run),
+                        Some(run) if run.begun().await => return Ok(run),
+                        Some(run) => self.forget(&run),
                         None => tokio::time::sleep(RETRY).await,
                     }
                 }
