@@ -181,7 +181,7 @@ impl Default for Sessions {
 }
 
 /// `[deploy.auth]`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// Who may talk to the agent.
@@ -193,6 +193,8 @@ pub struct Auth {
     pub user_pool_client_id: Option<String>,
     /// The first label of the sign-in domain; stack name and account number when absent.
     pub domain_prefix: Option<String>,
+    /// Cognito's newer sign-in page; false for the classic one.
+    pub managed_login: bool,
     /// More addresses the sign-in page may return to, for example a developer's own machine.
     pub callback_urls: Vec<String>,
     /// True lets anybody with an e-mail address register.
@@ -203,6 +205,23 @@ pub struct Auth {
     pub audience: Option<String>,
     /// Says that `type = "none"` is meant: anybody on the internet may spend the model's money.
     pub allow_public: bool,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            kind: AuthKind::default(),
+            user_pool_id: None,
+            user_pool_client_id: None,
+            domain_prefix: None,
+            managed_login: true,
+            callback_urls: Vec::new(),
+            self_sign_up: false,
+            issuer: None,
+            audience: None,
+            allow_public: false,
+        }
+    }
 }
 
 /// `[deploy.rest]`.

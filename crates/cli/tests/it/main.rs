@@ -4,6 +4,7 @@
 // Tests may fail by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod aws;
 mod bad_input;
 mod chat;
 mod durability;

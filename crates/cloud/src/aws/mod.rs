@@ -87,6 +87,19 @@ impl Aws {
         Ok(Self { config, region, http })
     }
 
+    /// An AWS that is no AWS: everything is at `url`, and any credentials are good.
+    pub fn for_emulator(region: &str, url: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let credentials = aws_credential_types::Credentials::new("test", "test", None, None, "emulator");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(url)
+            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
+            .build();
+        Self { config, region: region.to_owned(), http: reqwest::Client::new() }
+    }
+
     /// The region deployments go to.
     pub fn region(&self) -> &str {
         &self.region

@@ -126,9 +126,17 @@ fn domain(auth: &Auth, stack: &mut Stack) {
         json!({
             "UserPoolId": reference("UserPool"),
             "Domain": domain_prefix(auth),
-            "ManagedLoginVersion": 2
+            "ManagedLoginVersion": if auth.managed_login { 2 } else { 1 }
         }),
     );
+    stack.output(
+        "SignInUrl",
+        "The sign-in page",
+        sub("https://${UserPoolDomain}.auth.${AWS::Region}.amazoncognito.com"),
+    );
+    if !auth.managed_login {
+        return;
+    }
     // Managed login answers "unavailable" until a client has a style; Cognito's own will do.
     let branding = stack.resource(
         "ManagedLogin",
@@ -140,9 +148,4 @@ fn domain(auth: &Auth, stack: &mut Stack) {
         }),
     );
     branding["DependsOn"] = json!(["UserPoolDomain"]);
-    stack.output(
-        "SignInUrl",
-        "The managed sign-in page",
-        sub("https://${UserPoolDomain}.auth.${AWS::Region}.amazoncognito.com"),
-    );
 }

@@ -1,0 +1,272 @@
+//! The whole way to AWS: deploy, sign in, a streamed chat through the gateway, new code, an update with its smoke
+//! test, destroy. `MiniStack` is the control plane, our emulator of API Gateway and the Lambda Runtime API the data
+//! plane, and the function is the real `bootstrap`.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use loquat_bench::lambda_emulator::{Emulator, Issuer, Options};
+use loquat_cloud::aws::Aws;
+use loquat_cloud::{agent::Agent, cognito, deploy, template};
+use loquat_server::config::env::VARIABLES;
+use serde_json::json;
+
+use super::support::{Events, ModelServer, PATIENCE, binary};
+
+const REGION: &str = "us-east-1";
+
+/// MiniStack and whatever it starts; killed together when dropped.
+struct MiniStack {
+    child: Child,
+    url: String,
+}
+
+impl MiniStack {
+    async fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let program = root.join(".venv/bin/ministack");
+        assert!(program.exists(), "MiniStack is not installed: run the tests with `cargo xtask test`");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(program)
+            .env("GATEWAY_PORT", port.to_string())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("LAMBDA_EXECUTOR", "local")
+            .env("COGNITO_EMAIL_ENABLED", "false")
+            .env("S3_PERSIST", "0")
+            .env("IOT_MTLS_ENABLED", "0")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let stack = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let deadline = Instant::now() + PATIENCE;
+        while !reqwest::get(format!("{}/_ministack/health", stack.url))
+            .await
+            .is_ok_and(|r| r.status().is_success())
+        {
+            assert!(Instant::now() < deadline, "MiniStack did not start");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        stack
+    }
+}
+
+impl Drop for MiniStack {
+    fn drop(&mut self) {
+        // Its own signal handling waits for children; the group does not.
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn agent_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), 256);
+    folder
+}
+
+fn write_config(folder: &Path, memory: u32) {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let config = format!(
+        "model = \"openai/test\"\n[page]\nname = \"Cycle\"\n[deploy]\narchitecture = \"{architecture}\"\n\
+         memory_mb = {memory}\n# MiniStack does not know the resource that styles the newer page.\n\
+         [deploy.auth]\nmanaged_login = false\n"
+    );
+    std::fs::write(folder.join("loquat.toml"), config).unwrap();
+}
+
+/// Runs `loquat` and gives what it printed.
+async fn loquat(aws: &str, arguments: Vec<String>) -> String {
+    let environment: BTreeMap<String, String> = [
+        ("AWS_ENDPOINT_URL", aws),
+        ("AWS_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("HOME", "/nonexistent"),
+    ]
+    .iter()
+    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+    .collect();
+    let output = tokio::task::spawn_blocking(move || binary(&environment).args(arguments).output().unwrap())
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+fn arguments(words: &[&str], folder: &Path) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).chain([folder.display().to_string()]).collect()
+}
+
+/// Starts the function as Lambda would: with the environment that the stack gave it.
+async fn function(emulator: &mut Emulator, aws: &Aws, name: &str, ministack: &str, model: &str, data: &Path) {
+    let configuration = aws.function(name).await.unwrap();
+    let mut environment: Vec<(String, String)> = configuration["Environment"]["Variables"]
+        .as_object()
+        .expect("the stack sets variables")
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
+        .collect();
+    let data = data.display().to_string();
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", ministack),
+        ("AWS_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("OPENAI_BASE_URL", model),
+        ("OPENAI_API_KEY", "sk-test"),
+        ("LOQUAT_DATA_DIR", &data),
+    ] {
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.to_owned(), value.to_owned()));
+    }
+    emulator.spawn(&PathBuf::from(env!("CARGO_BIN_EXE_bootstrap")), &[], &environment).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deploy_chat_update_and_destroy_leave_nothing() {
+    loquat_server::tls::install();
+    let ministack = MiniStack::start().await;
+    let aws = Aws::for_emulator(REGION, &ministack.url);
+    let folder = agent_folder();
+    let data = tempfile::tempdir().unwrap();
+
+    // The package is not what runs here, so a small program stands in for the large one.
+    let told = loquat(
+        &ministack.url,
+        arguments(&["deploy", "--yes", "--no-smoke", "--bootstrap", "/bin/true"], folder.path()),
+    )
+    .await;
+    assert!(told.contains("CREATE_COMPLETE"), "progress is shown: {told}");
+    let stack = aws.stack("cycle").await.unwrap().expect("the stack is there");
+    let output = |name: &str| stack.output(name).unwrap_or_else(|| panic!("{name}: {told}")).to_owned();
+    let (pool, client) = (output("UserPoolId"), output("UserPoolClientId"));
+    let page =
+        aws.get_object(&output("PageBucketName"), "config.json").await.unwrap().expect("the page's settings");
+    let page: serde_json::Value = serde_json::from_slice(&page).unwrap();
+    assert_eq!(page["auth"]["user_pool_id"], pool.as_str());
+    assert_eq!(page["api_base"], output("ApiUrl"));
+
+    let mut model = ModelServer::start().await;
+    let issuer = Issuer {
+        issuer: format!("https://cognito-idp.{REGION}.amazonaws.com/{pool}"),
+        jwks: format!("{}/{pool}/.well-known/jwks.json", ministack.url),
+    };
+    let mut emulator = Emulator::start(Options { issuer: Some(issuer), ..Options::default() }).await.unwrap();
+    function(&mut emulator, &aws, &output("FunctionName"), &ministack.url, &model.url, data.path()).await;
+
+    let password = cognito::random_password();
+    aws.create_user(&pool, "ada@example.com", false).await.unwrap();
+    aws.set_password(&pool, "ada@example.com", &password).await.unwrap();
+    assert!(cognito::sign_in(&aws, &pool, &client, "ada@example.com", "Wrong-password1!").await.is_err());
+    let tokens = cognito::sign_in(&aws, &pool, &client, "ada@example.com", &password).await.unwrap();
+
+    let http = reqwest::Client::new();
+    let chat = |token: Option<&str>| {
+        let request = http
+            .post(format!("{}/chat", emulator.url()))
+            .json(&json!({"message": "hello", "session_id": "s1"}));
+        match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    };
+    for token in [None, Some(tokens.access_token.as_str())] {
+        let refused = chat(token).send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        assert_eq!(refused.headers()["access-control-allow-origin"], "*", "the page can read why");
+    }
+
+    // The first word arrives while the model has not said the second.
+    let (response, call) = tokio::join!(chat(Some(&tokens.id_token)).send(), model.call());
+    let response = response.unwrap();
+    assert_eq!(response.status(), 200, "{:?}", emulator.init_errors());
+    call.say("one ");
+    let mut events = Events::new(response);
+    assert_eq!(events.next().await.unwrap().event, "metadata");
+    assert_eq!(events.text().await, "one ");
+    call.say("two");
+    assert_eq!(events.text().await, "two");
+    call.end();
+    assert_eq!(events.all().await.last().unwrap().event, "done");
+
+    // What was said is in the bucket when the last byte has come, whichever instance is asked.
+    emulator.kill_functions().await;
+    function(&mut emulator, &aws, &output("FunctionName"), &ministack.url, &model.url, data.path()).await;
+    let history = http.get(format!("{}/sessions/s1", emulator.url())).bearer_auth(&tokens.id_token);
+    let history: serde_json::Value = history.send().await.unwrap().json().await.unwrap();
+    assert_eq!(history["messages"][1]["content"][0]["text"], "one two", "{history}");
+
+    let told = loquat(
+        &ministack.url,
+        arguments(&["deploy", "--code-only", "--bootstrap", "/bin/false"], folder.path()),
+    )
+    .await;
+    assert!(told.contains("runs the new code"), "{told}");
+
+    // An update, with the smoke test at its end: it makes a user of its own, chats, and removes the user again.
+    let model = Arc::new(tokio::sync::Mutex::new(model));
+    let answering = tokio::spawn(async move {
+        loop {
+            model.lock().await.answers(&["one ", "two ", "three"]).await;
+        }
+    });
+    write_config(folder.path(), 512);
+    let url = emulator.url();
+    let words = ["deploy", "--yes", "--bootstrap", "/bin/true", "--api-url", &url];
+    let told = loquat(&ministack.url, arguments(&words, folder.path())).await;
+    assert!(told.contains("Modify") && told.contains("answers as it should"), "{told}");
+    let configuration = aws.function(&output("FunctionName")).await.unwrap();
+    assert_eq!(configuration["MemorySize"], 512);
+    answering.abort();
+
+    loquat(&ministack.url, arguments(&["destroy", "--yes"], folder.path())).await;
+    let left = aws.stack("cycle").await.unwrap();
+    assert!(left.is_none_or(|stack| stack.stack_status == "DELETE_COMPLETE"));
+    let account = aws.account().await.unwrap();
+    for bucket in
+        [output("PageBucketName"), output("SessionBucketName"), deploy::deployment_bucket(&account, REGION)]
+    {
+        assert!(!aws.bucket_exists(&bucket).await.unwrap(), "{bucket} is left");
+    }
+}
+
+#[test]
+fn the_stack_sets_only_variables_the_server_knows() {
+    for config in [
+        "model = \"bedrock/a\"\n",
+        "[deploy]\nhosting = \"adapter\"\ntimeout_seconds = 60\n[deploy.sessions]\nenabled = false\n",
+        "[deploy]\nhosting = \"agentcore\"\n[deploy.auth]\ntype = \"oidc\"\nissuer = \"https://a\"\naudience = \"b\"\n",
+        "[deploy]\ncommunication = \"function-url\"\n[deploy.auth]\ntype = \"none\"\nallow_public = true\n",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("loquat.toml"), config).unwrap();
+        let template = template::build(&Agent::read(folder.path()).unwrap()).to_value();
+        let resources = template["Resources"].as_object().unwrap();
+        let sets = |name: &str, path: &str| {
+            resources
+                .get(name)
+                .and_then(|resource| resource.pointer(path))
+                .and_then(|value| value.as_object())
+        };
+        let variables = sets("Function", "/Properties/Environment/Variables")
+            .or_else(|| sets("Runtime", "/Properties/EnvironmentVariables"))
+            .expect("variables");
+        assert!(!variables.is_empty());
+        for name in variables.keys() {
+            // The first is Lambda's and the adapter's; the second is read by the Python tools.
+            let elsewhere = name.starts_with("AWS_") || name == "TOOLS_CONFIG";
+            assert!(
+                elsewhere || VARIABLES.iter().any(|known| known.name == name),
+                "{name} is unknown to the server"
+            );
+        }
+    }
+}
