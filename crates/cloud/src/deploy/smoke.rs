@@ -35,7 +35,10 @@ pub async fn test(aws: &Aws, settings: &Settings, stack: &Stack, api: &str) -> V
         }
         user = Some((pool.to_owned(), name));
     }
-    let options = doctor::Options { token, wait: Duration::from_secs(60), ..doctor::Options::default() };
+    // The page's own origin is the one the server allows.
+    let origin = stack.output("PageUrl").map(str::to_owned);
+    let options =
+        doctor::Options { token, origin, wait: Duration::from_secs(60), ..doctor::Options::default() };
     for finding in doctor::examine(api, &options).await.findings {
         if finding.severity == Severity::Fault {
             failures.push(format!("{}: {}", finding.what, finding.fix));

@@ -12,6 +12,11 @@ impl Examination<'_> {
             response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).and_then(|value| value.to_str().ok());
         let status = response.status();
         match allowed {
+            None if self.options.origin.is_none() => self.note(
+                "cors_unknown",
+                format!("{what} carries no CORS header for a strange page"),
+                "give --origin with the page's own origin to look at this",
+            ),
             None if status.is_success() => self.fault(
                 "cors_missing",
                 format!("{what} carries no CORS header"),
@@ -58,6 +63,12 @@ impl Examination<'_> {
                 "preflight",
                 format!("OPTIONS /chat answers {status}"),
                 "preflights carry no token: answer them before the authorizer",
+            );
+        } else if origin.is_empty() && self.options.origin.is_none() {
+            self.note(
+                "cors_unknown",
+                "OPTIONS /chat allows no strange page",
+                "give --origin with the page's own origin",
             );
         } else if origin.is_empty() {
             self.fault(

@@ -38,8 +38,8 @@ pub struct Finding {
 pub struct Options {
     /// A token of a user, for what only users may do.
     pub token: Option<String>,
-    /// The page's origin.
-    pub origin: String,
+    /// The page's origin; without it a missing CORS header may just mean that a stranger asked.
+    pub origin: Option<String>,
     /// What to ask the agent.
     pub message: String,
     /// The longest answer waited for.
@@ -56,7 +56,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             token: None,
-            origin: "https://page.example".into(),
+            origin: None,
             message: "Count from one to forty in words.".into(),
             wait: Duration::from_secs(120),
             silence: Duration::from_secs(15),
@@ -65,6 +65,9 @@ impl Default for Options {
         }
     }
 }
+
+/// An origin that no agent was told of.
+const STRANGER: &str = "https://page.example";
 
 /// What the doctor saw.
 #[derive(Clone, Debug, Default)]
@@ -136,7 +139,7 @@ impl Examination<'_> {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.url))
-            .header(header::ORIGIN, &self.options.origin)
+            .header(header::ORIGIN, self.options.origin.as_deref().unwrap_or(STRANGER))
     }
 
     /// A request as a signed-in page makes it.

@@ -141,6 +141,7 @@ fn token(claims: &serde_json::Value) -> String {
 fn options(claims: &serde_json::Value) -> Options {
     Options {
         token: Some(token(claims)),
+        origin: Some("https://page.example".into()),
         silence: STEP * 5,
         slow: STEP * 5,
         wait: Duration::from_secs(20),
