@@ -78,9 +78,9 @@ impl Jwks {
         Ok(Self { fetcher: Fetcher::new(source)?, pace, state: RwLock::default(), fetching: Mutex::new(()) })
     }
 
-    /// Keeps the keys fresh for as long as they are used by somebody.
-    pub(crate) fn keep_fresh(self: &Arc<Self>) {
-        tokio::spawn(refresh(Arc::downgrade(self), self.pace));
+    /// Keeps the keys fresh for as long as they are used by somebody, from now on or from when they are next due.
+    pub(crate) fn keep_fresh(self: &Arc<Self>, begin: Begin) {
+        tokio::spawn(refresh(Arc::downgrade(self), self.pace, begin));
     }
 
     /// The key for a token.
@@ -161,8 +161,20 @@ impl Jwks {
     }
 }
 
-/// Fetches at once, then whenever the keys are due, until nobody uses them.
-async fn refresh(jwks: Weak<Jwks>, pace: Pace) {
+/// When keys are first fetched without anybody's asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// At once: the first request will need them.
+    Now,
+    /// When they would be due: the first request may not need them, and must not wait for them.
+    Due,
+}
+
+/// Fetches, then again whenever the keys are due, until nobody uses them.
+async fn refresh(jwks: Weak<Jwks>, pace: Pace, begin: Begin) {
+    if begin == Begin::Due {
+        tokio::time::sleep(pace.refresh).await;
+    }
     let mut pause = Duration::from_secs(1);
     loop {
         let failed = {

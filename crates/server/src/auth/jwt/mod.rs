@@ -58,9 +58,13 @@ impl JwtAuthenticator {
         Ok(Self { kind, rules, jwks, verified: Verified::default(), host })
     }
 
-    /// Fetches the issuer's keys now and from then on, in the background. Without it the first request fetches them.
+    /// Keeps the issuer's keys fresh in the background, from now on; on Lambda, where the authorizer has mostly checked
+    /// the token already and a cold start should do nothing in vain, the first request that needs them fetches them.
     pub(crate) fn keep_fresh(&self) {
-        self.jwks.keep_fresh();
+        self.jwks.keep_fresh(match self.host {
+            Host::Listener => jwks::Begin::Now,
+            Host::Lambda => jwks::Begin::Due,
+        });
     }
 
     /// Who a token is for.
