@@ -21,6 +21,10 @@ fn table() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("GET", "/sessions/{session}/export", None),
         ("GET", "/sessions/{session}/export?format=md", None),
         ("DELETE", "/sessions/{session}", None),
+        ("GET", "/memory", None),
+        ("DELETE", "/memory", None),
+        // Facts have ids of their own; whatever is asked for here is unknown to everybody.
+        ("DELETE", "/memory/{session}", None),
         ("GET", "/admin/users/ann/sessions", None),
         ("DELETE", "/admin/users/ann/sessions", None),
         ("DELETE", "/admin/users/ann/sessions/{session}", None),
