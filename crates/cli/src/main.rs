@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 /// A streaming chat agent: a system prompt, tools and a model.
 #[derive(Parser)]
-#[command(name = "loquat", version, about, max_term_width = 100)]
+#[command(name = "loquat", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

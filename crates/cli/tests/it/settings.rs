@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::binary;
+use crate::support::{ModelServer, binary};
 
 /// Variables and arguments.
 type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
@@ -39,4 +39,39 @@ fn a_wrong_setting_stops_the_start() {
         report.push_str(&said);
     }
     insta::assert_snapshot!(report);
+}
+
+/// What is good and what is not, each by name, with what to do.
+#[tokio::test]
+async fn check_asks_models_and_names_the_culprit() {
+    let mut model = ModelServer::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let settings = "models = [\"openai/good\", \"openai/none\"]\ntools = [\"calculator\"]\n\
+        [model_settings.\"openai/none\"]\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+        [[mcp]]\nname = \"gone\"\ncommand = \"/no/such/program\"\n";
+    std::fs::write(home.path().join("loquat.toml"), settings).unwrap();
+    let env: BTreeMap<String, String> = [
+        ("HOME", home.path().to_str().unwrap()),
+        ("OPENAI_BASE_URL", &model.url),
+        ("OPENAI_API_KEY", "sk-canary"),
+    ]
+    .iter()
+    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+    .collect();
+    let mut command = binary(&env);
+    command.current_dir(home.path()).arg("check");
+    let running = tokio::task::spawn_blocking(move || command.output().unwrap());
+    model.answers(&["ok"]).await;
+    let output = running.await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success(), "{said}");
+    for wanted in [
+        "openai/good: first token after ",
+        "openai/none: ",
+        "calculator",
+        "gone: the command could not be started",
+    ] {
+        assert!(said.contains(wanted), "{wanted} is missing: {said}");
+    }
+    assert!(!said.contains("sk-canary"), "a key is never printed");
 }

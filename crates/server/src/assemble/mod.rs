@@ -1,5 +1,6 @@
 //! From a checked configuration to a service: the one place where the parts are put together.
 
+mod check;
 mod local;
 mod prompt;
 
@@ -12,6 +13,7 @@ use loquat_agent::model::Model;
 use loquat_agent::tool_set::ToolSet;
 use serde_json::json;
 
+pub use self::check::check;
 use self::prompt::{Instructions, Speechless};
 use crate::app::{AppState, Settings};
 use crate::auth::{AuthConfigError, Authenticator, Host};
