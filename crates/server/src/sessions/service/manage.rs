@@ -107,7 +107,7 @@ impl Sessions {
         if expired_or_empty { Err(SessionError::NotFound) } else { Ok(()) }
     }
 
-    /// Deletes the sessions that have not changed for [`Times::ttl`]; gives how many.
+    /// Deletes the sessions that have not changed for `Times::ttl`; gives how many.
     ///
     /// # Errors
     /// [`SessionError::Store`], [`SessionError::Index`].
