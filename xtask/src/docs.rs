@@ -42,8 +42,5 @@ pub(crate) fn check() -> Result<()> {
     }
     println!("Every link leads somewhere.");
     step("cargo doc");
-    run_program(
-        program("cargo", ["doc", "--workspace", "--no-deps", "--document-private-items"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )
+    run_program(program("cargo", ["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }

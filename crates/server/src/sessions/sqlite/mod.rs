@@ -1,6 +1,6 @@
 //! The store on a local disk: one SQLite file in WAL mode, which several processes may share.
 //!
-//! All writes go through one thread ([`writer`]) that puts those that wait into one transaction, so that many turns share
+//! All writes go through one thread (`writer`) that puts those that wait into one transaction, so that many turns share
 //! one flush of the disk. Reads go through a few connections of their own and never wait for a writer.
 
 mod index;
