@@ -1,5 +1,5 @@
 //! The stack as plain CloudFormation, built from strategies: each is one file that adds its own resources,
-//! environment variables and permissions to the [`Stack`].
+//! environment variables and permissions to the `Stack`.
 
 #![expect(clippy::needless_pass_by_value, reason = "`json!` borrows, but callers build the values in place")]
 
