@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// An id token of a user, to look at the stream
     #[arg(long, env = "AGENT_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// The page's origin, such as https://chat.example.com, to look at CORS
+    /// The page's origin, such as `https://chat.example.com`, to look at CORS
     #[arg(long)]
     origin: Option<String>,
     /// What to ask the agent
