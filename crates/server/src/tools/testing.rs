@@ -137,6 +137,8 @@ pub(crate) fn processes(mark: &str) -> Vec<u32> {
 pub(crate) fn kill(pids: &[u32]) {
     for pid in pids {
         let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
-        assert!(killed.unwrap().success());
+        // The death of one may have ended another before its turn came.
+        let gone = !std::path::Path::new(&format!("/proc/{pid}")).exists();
+        assert!(killed.unwrap().success() || gone, "process {pid} lives");
     }
 }
