@@ -1,0 +1,101 @@
+//! The runs that this process knows: its own, live and lately ended, and those of other processes that it follows.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Engine;
+use crate::auth::Owner;
+use crate::ids::RunId;
+use crate::runs::run::Run;
+
+/// How long an ended run stays in memory where its log is also in the store, for clients that reconnect at once.
+const LINGER: Duration = Duration::from_secs(60);
+/// How many ended runs stay in memory where there is no other log.
+const REMEMBERED: usize = 1_000;
+
+type Name = (Owner, RunId);
+
+/// Runs by owner and id.
+#[derive(Default)]
+pub(super) struct Registry(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    runs: HashMap<Name, Arc<Run>>,
+    ended: VecDeque<Name>,
+}
+
+fn name(run: &Run) -> Name {
+    (run.owner.clone(), run.info.id.clone())
+}
+
+impl Registry {
+    pub(super) fn known(&self, owner: &Owner, id: &RunId) -> Option<Arc<Run>> {
+        self.0.lock().runs.get(&(owner.clone(), id.clone())).cloned()
+    }
+
+    pub(super) fn remember(&self, run: &Arc<Run>) {
+        self.0.lock().runs.insert(name(run), Arc::clone(run));
+    }
+
+    /// Remembers a run that is about to start, unless one of its name is live: that one is given back.
+    pub(super) fn claim(&self, run: &Arc<Run>) -> Result<(), Arc<Run>> {
+        match self.0.lock().runs.entry(name(run)) {
+            Entry::Occupied(known) if !known.get().ended() => Err(Arc::clone(known.get())),
+            Entry::Occupied(mut ended) => {
+                ended.insert(Arc::clone(run));
+                Ok(())
+            }
+            Entry::Vacant(free) => {
+                free.insert(Arc::clone(run));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn forget(&self, run: &Run) {
+        let name = name(run);
+        let mut known = self.0.lock();
+        // Another run of the same name may have taken its place.
+        if known.runs.get(&name).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), run)) {
+            known.runs.remove(&name);
+        }
+    }
+
+    /// The runs that have not ended.
+    pub(super) fn live(&self) -> Vec<Arc<Run>> {
+        self.0.lock().runs.values().filter(|run| !run.ended()).cloned().collect()
+    }
+
+    /// Notes that a run has ended whose log is nowhere else; the oldest of many such is forgotten.
+    fn keep_a_while(&self, run: &Run) {
+        let mut known = self.0.lock();
+        known.ended.push_back(name(run));
+        while known.ended.len() > REMEMBERED {
+            if let Some(oldest) = known.ended.pop_front() {
+                known.runs.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Forgets a run that has ended, after a while.
+    pub(super) fn forget_later(self: &Arc<Self>, run: &Arc<Run>) {
+        if self.journals.durable() {
+            let (engine, run) = (Arc::downgrade(self), Arc::clone(run));
+            tokio::spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                if let Some(engine) = engine.upgrade() {
+                    engine.runs.forget(&run);
+                }
+            });
+        } else {
+            self.runs.keep_a_while(run);
+        }
+    }
+}

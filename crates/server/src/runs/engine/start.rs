@@ -1,0 +1,264 @@
+//! Starts runs: finds out whether a run's id is new, holds its session, and sets its task going.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use loquat_agent::context::{Memo, Reach};
+use loquat_agent::event::Event;
+use loquat_agent::model::OnRestart;
+use loquat_agent::{RunContext, RunInput};
+use tokio::sync::oneshot;
+
+use super::{Ask, Engine, OnBusy, StartError, StartRequest};
+use crate::ids::{RunId, SessionId};
+use crate::runs::drive::Drive;
+use crate::runs::journal::{JournalError, Liveness};
+use crate::runs::run::{DialectName, Run, RunInfo};
+use crate::sessions::document::Lease;
+use crate::sessions::repair;
+use crate::sessions::service::{Hold, SessionError, SessionKey, Wish};
+
+/// How long to wait for another process to go on.
+const RETRY: Duration = Duration::from_millis(250);
+
+impl Engine {
+    /// Starts a run, or attaches to it if it was started before. When this returns, the user's message is stored.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(self: &Arc<Self>, request: StartRequest) -> Result<Arc<Run>, StartError> {
+        let owner = request.principal.owner().clone();
+        let run_id = request.run_id.clone().unwrap_or_default();
+        let session_id = request.session_id.clone().unwrap_or_else(|| match &request.run_id {
+            Some(run) => SessionId::of_run(run),
+            None => SessionId::new(),
+        });
+        let key = SessionKey { owner: owner.clone(), id: session_id };
+        loop {
+            if let Some(known) = self.runs.known(&owner, &run_id) {
+                match known.info.session_id == key.id {
+                    true if known.begun().await => return Ok(known),
+                    // It could not begin: perhaps this try can.
+                    true => self.runs.forget(&known),
+                    false => return Err(StartError::RunConflict),
+                }
+            }
+            if self.draining.load(Ordering::Relaxed) {
+                return Err(StartError::Draining);
+            }
+            match self.try_start(&key, &run_id, &request).await {
+                Err(StartError::Session(SessionError::SameRun(_))) => {
+                    match self.find(&owner, &run_id).await? {
+                        Some(run) if run.info.session_id != key.id => return Err(StartError::RunConflict),
+                        // It may be about to begin in this process.
+                        Some(run) if run.begun().await => return Ok(run),
+                        Some(run) => self.runs.forget(&run),
+                        // Its log is about to begin, or its process died before that.
+                        None if self.is_held_by(&key, &run_id).await? => tokio::time::sleep(RETRY).await,
+                        None => self.record_lost(&key, &run_id, &request).await?,
+                    }
+                }
+                Err(
+                    StartError::Journal(JournalError::Exists)
+                    | StartError::Session(SessionError::Journal(JournalError::Exists)),
+                ) => {
+                    match self.find(&owner, &run_id).await? {
+                        Some(run) if run.info.session_id != key.id => return Err(StartError::RunConflict),
+                        // Its process died before the session was held: it never was a run.
+                        Some(run) if run.look().log().is_empty() && self.never_began(&key, &run).await? => {
+                            self.runs.forget(&run);
+                            self.journals.delete(&owner, &run_id).await?;
+                        }
+                        Some(run) if run.begun().await => return Ok(run),
+                        Some(run) => self.runs.forget(&run),
+                        None => tokio::time::sleep(RETRY).await,
+                    }
+                }
+                // Another writer was faster: who holds the session now?
+                Err(StartError::Session(SessionError::LeaseLost)) => {}
+                Err(StartError::Session(SessionError::Busy(busy))) => match request.on_busy {
+                    OnBusy::Reject => return Err(StartError::Busy(busy)),
+                    OnBusy::Queue => self.wait_for(&key, &busy).await?,
+                    OnBusy::Interrupt => {
+                        self.stop(&owner, &busy).await?;
+                    }
+                },
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_start(
+        self: &Arc<Self>,
+        key: &SessionKey,
+        run_id: &RunId,
+        request: &StartRequest,
+    ) -> Result<Arc<Run>, StartError> {
+        let place = self.limits.admit(&request.principal).await?;
+        let agent = (self.agents)().await;
+        let hold = self.prepare(key, run_id, request, agent.context.reach()).await?;
+        let info = RunInfo {
+            id: run_id.clone(),
+            session_id: key.id.clone(),
+            created_at: self.clock.now(),
+            history_length: hold.as_ref().map_or(0, Hold::history_length),
+            form: request.form.clone(),
+            continues: match &request.ask {
+                Ask::Resume { asked_by, .. } => Some(asked_by.clone()),
+                Ask::Message { .. } => None,
+            },
+        };
+        let run = Run::new(info, key.owner.clone());
+        if let Err(known) = self.runs.claim(&run) {
+            return match known.info.session_id == key.id {
+                true if known.begun().await => Ok(known),
+                // It could not begin: look again.
+                true => Err(SessionError::LeaseLost.into()),
+                false => Err(StartError::RunConflict),
+            };
+        }
+        let journal = match self.journals.create(&key.owner, &run.info).await {
+            Ok(journal) => journal,
+            Err(error) => {
+                self.runs.forget(&run);
+                run.show([not_started()]);
+                return Err(error.into());
+            }
+        };
+        let text_only = run.info.form.dialect == DialectName::Chat && !run.info.form.all;
+        let cx = RunContext {
+            session_id: key.id.shared(),
+            run_id: run_id.shared(),
+            user: request.principal.user.clone(),
+            cancel: run.cancel.clone(),
+            on_restart: if text_only { OnRestart::Fail } else { OnRestart::Reset },
+            client_tools: request.client_tools.clone(),
+            params: request.params.clone(),
+            skipped: hold.as_ref().map_or(0, |hold| hold.skipped),
+            memo: hold.as_ref().map_or_else(Memo::default, |hold| hold.memo.clone()),
+        };
+        let input = match &request.ask {
+            Ask::Message { message, .. } => RunInput::Message(message.clone()),
+            Ask::Resume { decisions, .. } => RunInput::Resume(decisions.clone()),
+        };
+        let session = self.sessions.clone().zip(hold);
+        let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session, place };
+        let (held, confirmed) = oneshot::channel();
+        let engine = Arc::clone(self);
+        let driven = Arc::clone(&run);
+        tokio::spawn(async move {
+            if AssertUnwindSafe(drive.run(held)).catch_unwind().await.is_err() {
+                tracing::error!(run_id = %driven.info.id, "the run's task panicked");
+                driven.show([repair::lost()]);
+            }
+            engine.forget_later(&driven);
+        });
+        match confirmed.await {
+            Ok(Ok(())) => {
+                run.set_held();
+                Ok(run)
+            }
+            outcome => {
+                self.runs.forget(&run);
+                // Whoever has attached to it meanwhile must not wait for ever.
+                run.show([not_started()]);
+                Err(outcome.map_or(StartError::Lost, |failed| match failed {
+                    Ok(()) => StartError::Lost,
+                    Err(error) => error.into(),
+                }))
+            }
+        }
+    }
+
+    async fn prepare(
+        &self,
+        key: &SessionKey,
+        run_id: &RunId,
+        request: &StartRequest,
+        reach: Reach,
+    ) -> Result<Option<Hold>, StartError> {
+        let wish = match &request.ask {
+            Ask::Message { message, history_length } => {
+                Wish::Message { message: message.clone(), history_length: *history_length }
+            }
+            Ask::Resume { asked_by, .. } => Wish::Resume { asked_by: asked_by.clone() },
+        };
+        match &self.sessions {
+            Some(sessions) => Ok(Some(sessions.prepare(key, run_id, wish, reach).await?)),
+            None if matches!(wish, Wish::Message { .. }) => Ok(None),
+            None => Err(StartError::Stateless),
+        }
+    }
+
+    /// Whether a session is held by a run; one whose run died is repaired.
+    async fn is_held_by(&self, key: &SessionKey, run: &RunId) -> Result<bool, StartError> {
+        let Some(sessions) = &self.sessions else { return Ok(false) };
+        match sessions.view(key).await {
+            Ok(document) => Ok(document.head.run.is_some_and(|lease| lease.id == *run)),
+            Err(SessionError::NotFound) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives a log to a run whose process died right after it had taken the message, so that it can be found.
+    async fn record_lost(
+        &self,
+        key: &SessionKey,
+        id: &RunId,
+        request: &StartRequest,
+    ) -> Result<(), StartError> {
+        let info = RunInfo {
+            id: id.clone(),
+            session_id: key.id.clone(),
+            created_at: self.clock.now(),
+            history_length: 0,
+            form: request.form.clone(),
+            continues: None,
+        };
+        let begun = match self.journals.create(&key.owner, &info).await {
+            Ok(mut journal) => match journal.begin().await {
+                Ok(()) => journal.finish(1, 0, &repair::lost(), None).await,
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match begun {
+            // Another process was faster.
+            Ok(()) | Err(JournalError::Exists) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a run whose log has no events is dead and unknown to its session.
+    async fn never_began(&self, key: &SessionKey, run: &Run) -> Result<bool, StartError> {
+        let Some(sessions) = &self.sessions else { return Ok(false) };
+        let now = self.clock.now();
+        let lease = Lease { id: run.info.id.clone(), lease_until: now, resumes: false };
+        let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
+            return Ok(false);
+        };
+        Ok(stored.events.is_empty() && !sessions.knows(key, &run.info.id).await?)
+    }
+
+    /// Waits until a run has let its session go.
+    async fn wait_for(self: &Arc<Self>, key: &SessionKey, busy: &RunId) -> Result<(), StartError> {
+        match self.find(&key.owner, busy).await? {
+            Some(run) => run.finished().await,
+            // Its log cannot be seen from here (yet).
+            None => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+        Ok(())
+    }
+}
+
+/// The end of a run that never began, for those who attached to it while it tried to.
+fn not_started() -> Event {
+    Event::Failed {
+        error: "The message could not be taken. Please send it again.".into(),
+        code: "run_not_started".into(),
+        retryable: true,
+    }
+}
