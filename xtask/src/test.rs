@@ -58,6 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         // A test of the embedded model fails without it.
         model::fetch()?;
         node::install("tests")?;
+        node::install("crates/cli/tests/clients")?;
         node::install("examples/cdk-include")?;
         python = python::environment()?;
         step("the workspace with its tests");

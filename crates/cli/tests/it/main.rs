@@ -7,6 +7,7 @@
 mod aws;
 mod bad_input;
 mod chat;
+mod clients;
 mod durability;
 mod runs;
 mod sessions;

@@ -61,11 +61,44 @@ pub trait Encoder: Send {
 #[must_use]
 pub fn encoder(form: &Form) -> Box<dyn Encoder> {
     match form.dialect {
-        DialectName::Chat
-        | DialectName::AgUi
+        DialectName::Chat => Box::new(chat::Chat::new(form.all)),
+        // Not readable yet: no route makes runs of them, and `GET /runs/{id}/events` refuses their names.
+        DialectName::AgUi
         | DialectName::AiSdk
         | DialectName::Openai
-        | DialectName::Agentcore => Box::new(chat::Chat::new(form.all)),
+        | DialectName::OpenaiResponses
+        | DialectName::Agentcore
+        | DialectName::A2a
+        | DialectName::Mcp => Box::new(chat::Chat::new(form.all)),
+    }
+}
+
+/// Whether a run can be read in a dialect at `GET /runs/{id}/events`.
+#[must_use]
+pub fn readable(dialect: DialectName) -> bool {
+    match dialect {
+        DialectName::Chat => true,
+        DialectName::AgUi
+        | DialectName::AiSdk
+        | DialectName::Openai
+        | DialectName::OpenaiResponses
+        | DialectName::Agentcore
+        | DialectName::A2a
+        | DialectName::Mcp => false,
+    }
+}
+
+/// Whether clients of a form can take back what they have shown. The others get an error instead of a second copy.
+#[must_use]
+pub fn takes_back(form: &Form) -> bool {
+    match form.dialect {
+        DialectName::Chat | DialectName::AiSdk => form.all,
+        DialectName::AgUi => true,
+        DialectName::Openai
+        | DialectName::OpenaiResponses
+        | DialectName::Agentcore
+        | DialectName::A2a
+        | DialectName::Mcp => false,
     }
 }
 

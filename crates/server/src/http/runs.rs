@@ -51,8 +51,8 @@ pub async fn events(
         }
     };
     let run = state.engine.find(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
-    if query.dialect.is_some_and(|dialect| dialect != DialectName::Chat) {
-        return Err(Problem::bad("invalid_field", "dialect: this version speaks chat only"));
+    if query.dialect.is_some_and(|dialect| !crate::dialects::readable(dialect)) {
+        return Err(Problem::bad("invalid_field", "dialect: a run cannot be read in this one"));
     }
     let form = match (query.dialect, query.events) {
         (None, None) => run.info.form.clone(),

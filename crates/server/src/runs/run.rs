@@ -39,7 +39,8 @@ pub struct Form {
     /// The dialect.
     #[serde(default)]
     pub dialect: DialectName,
-    /// Every event, or the answer's text alone (`chat` only).
+    /// `chat`: every event, or the answer's text alone. `ai_sdk`: also the chunks that older clients do not know.
+    /// `openai`: also the frame with the usage.
     #[serde(default)]
     pub all: bool,
 }
@@ -57,8 +58,14 @@ pub enum DialectName {
     AiSdk,
     /// OpenAI chat completions.
     Openai,
+    /// OpenAI responses.
+    OpenaiResponses,
     /// Bedrock AgentCore Runtime.
     Agentcore,
+    /// A2A 1.0.
+    A2a,
+    /// The Model Context Protocol.
+    Mcp,
 }
 
 /// One run. Shared by the task that drives it and by its readers.

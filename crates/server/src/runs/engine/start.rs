@@ -16,7 +16,7 @@ use super::{Ask, Engine, OnBusy, StartError, StartRequest};
 use crate::ids::{RunId, SessionId};
 use crate::runs::drive::Drive;
 use crate::runs::journal::{JournalError, Liveness};
-use crate::runs::run::{DialectName, Run, RunInfo};
+use crate::runs::run::{Run, RunInfo};
 use crate::sessions::document::Lease;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, SessionKey, Wish};
@@ -128,13 +128,13 @@ impl Engine {
                 return Err(error.into());
             }
         };
-        let text_only = run.info.form.dialect == DialectName::Chat && !run.info.form.all;
+        let takes_back = crate::dialects::takes_back(&run.info.form);
         let cx = RunContext {
             session_id: key.id.shared(),
             run_id: run_id.shared(),
             user: request.principal.user.clone(),
             cancel: run.cancel.clone(),
-            on_restart: if text_only { OnRestart::Fail } else { OnRestart::Reset },
+            on_restart: if takes_back { OnRestart::Reset } else { OnRestart::Fail },
             client_tools: request.client_tools.clone(),
             params: request.params.clone(),
             skipped: hold.as_ref().map_or(0, |hold| hold.skipped),
