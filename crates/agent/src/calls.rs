@@ -68,7 +68,7 @@ pub(crate) fn open_calls(history: &[Message]) -> Vec<ToolUse> {
 /// Runs the calls of a step. `Some` is how the run ends; `None` means that the model can go on.
 pub(crate) async fn run(turn: &mut Turn, calls: Vec<Call>) -> Option<Outcome> {
     let mut ready = Vec::new();
-    let mut waiting = Vec::new();
+    let mut open = Vec::new();
     for call in calls {
         let (input, problem) = match parse_input(&call.input_text) {
             Ok(input) => {
@@ -80,7 +80,6 @@ pub(crate) async fn run(turn: &mut Turn, calls: Vec<Call>) -> Option<Outcome> {
         let spec = turn.tools.spec(&call.name);
         let effects = problem.is_none() && spec.is_some_and(crate::tool::ToolSpec::has_effects);
         let waits = problem.is_none() && spec.is_some_and(|spec| spec.needs_approval || spec.client_side);
-        let client_side = spec.is_some_and(|spec| spec.client_side);
         turn.emit(Event::ToolCall {
             id: call.id.clone(),
             name: call.name.clone(),
@@ -89,7 +88,7 @@ pub(crate) async fn run(turn: &mut Turn, calls: Vec<Call>) -> Option<Outcome> {
         })
         .await;
         if waits {
-            waiting.push((call, input, client_side));
+            open.push(ToolUse { tool_use_id: call.id, name: call.name, input });
         } else {
             ready.push(prepare(turn, &call.id, call.name, input, problem));
         }
@@ -97,25 +96,35 @@ pub(crate) async fn run(turn: &mut Turn, calls: Vec<Call>) -> Option<Outcome> {
     if let Some(outcome) = execute(turn, ready).await {
         return Some(outcome);
     }
-    if waiting.is_empty() {
+    ask(turn, open).await
+}
+
+/// Tells what open calls wait for. `Some` if there are any: the run ends, and another goes on with it.
+async fn ask(turn: &mut Turn, open: Vec<ToolUse>) -> Option<Outcome> {
+    if open.is_empty() {
         return None;
     }
-    for (call, input, client_side) in waiting {
-        if !client_side {
-            turn.emit(Event::ApprovalRequested { id: call.id, name: call.name, input, reason: None }).await;
-        }
+    for ToolUse { tool_use_id: id, name, input } in open {
+        let event = match turn.tools.spec(&name) {
+            Some(spec) if !spec.client_side => Event::ApprovalRequested { id, name, input, reason: None },
+            _ => Event::ClientCall { id, name, input },
+        };
+        turn.emit(event).await;
     }
     Some(Outcome::Interrupted)
 }
 
-/// Carries out the decisions on calls that an earlier run left open. What nobody decided stays open.
+/// Carries out the decisions on calls that an earlier run left open. What nobody decided stays open, and so does what was
+/// decided in a way that does not fit: a client cannot answer in the place of a server's tool, and the server cannot
+/// run the client's.
 pub(crate) async fn decide(turn: &mut Turn, open: Vec<ToolUse>, decisions: Vec<Decision>) -> Option<Outcome> {
     let mut ready = Vec::new();
-    let mut still_open = false;
+    let mut still_open = Vec::new();
     for call in open {
         let ToolUse { tool_use_id: id, name, input } = call;
+        let client_side = turn.tools.spec(&name).map(|spec| spec.client_side);
         match decisions.iter().find(|decision| decision.id == id).map(|decision| &decision.verdict) {
-            Some(Verdict::Approve) => {
+            Some(Verdict::Approve) if client_side != Some(true) => {
                 let problem = turn.tools.validate(&name, &input).err();
                 if turn.tools.spec(&name).is_some_and(crate::tool::ToolSpec::has_effects) {
                     // The intent stood in the log of the run that asked; this run says that it is carried out now.
@@ -132,14 +141,14 @@ pub(crate) async fn decide(turn: &mut Turn, open: Vec<ToolUse>, decisions: Vec<D
                 });
                 ready.push(Ready::Answered { id: id.into(), name, output });
             }
-            Some(Verdict::Answer(output)) => {
+            Some(Verdict::Answer(output)) if client_side != Some(false) => {
                 ready.push(Ready::Answered { id: id.into(), name, output: output.clone() });
             }
-            None => still_open = true,
+            _ => still_open.push(ToolUse { tool_use_id: id, name, input }),
         }
     }
     match execute(turn, ready).await {
-        None if still_open => Some(Outcome::Interrupted),
+        None => ask(turn, still_open).await,
         outcome => outcome,
     }
 }

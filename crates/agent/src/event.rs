@@ -96,6 +96,15 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// A tool call waits for the client, whose tool it is; the run ends as [`Outcome::Interrupted`].
+    ClientCall {
+        /// The call's id.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// The input.
+        input: Value,
+    },
     /// A tool sends something to the client that the model does not read.
     Custom {
         /// The kind of message, chosen by the tool.

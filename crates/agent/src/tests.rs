@@ -310,6 +310,49 @@ async fn consent_interrupts_and_resumes() {
 }
 
 #[tokio::test]
+async fn a_clients_tool_waits_for_the_clients_answer() {
+    let call = asks(&[("1", "locate", r#"{"do":"here"}"#), ("2", "pay", r#"{"do":"pay"}"#)]);
+    let model = ScriptedModel::new([call, says(&["there"])]);
+    let agent = agent(&model, vec![Probe::named("pay").needs_approval()]);
+    let with_tool = || RunContext { client_tools: vec![Probe::named("locate")], ..cx() };
+    let user = Message::user("go");
+    let mut transcript = Transcript::new();
+    let mut lines = vec![];
+    let mut events = agent.run(vec![], RunInput::Message(user.clone()), with_tool());
+    while let Some(event) = events.next().await {
+        transcript.apply(&event);
+        lines.push(line(&event));
+    }
+    let waits = [
+        r#"{"type":"client_call","id":"1","name":"locate","input":{"do":"here"}}"#,
+        r#"{"type":"approval_requested","id":"2","name":"pay","input":{"do":"pay"}}"#,
+        "finished interrupted",
+    ];
+    assert!(lines.ends_with(&waits.map(str::to_owned)), "{lines:#?}");
+    let mut history = vec![user];
+    history.extend(transcript.messages());
+
+    // Neither can the server run the client's tool, nor the client answer for the server's.
+    let decide = |one, two| {
+        let [one, two] = [("1", one), ("2", two)].map(|(id, verdict)| Decision { id: id.into(), verdict });
+        RunInput::Resume(vec![one, two])
+    };
+    let faked = Verdict::Answer(ToolOutput::text("paid"));
+    let events = run_with(&agent, history.clone(), decide(Verdict::Approve, faked), with_tool()).await;
+    assert_eq!(events[1..], waits);
+
+    let answer = Verdict::Answer(ToolOutput::text("Rome"));
+    let events = run_with(&agent, history, decide(answer, Verdict::Approve), with_tool()).await;
+    let results = [r#"result 1 error=false [{"text":"Rome"}]"#, r#"result 2 error=false [{"text":"pay"}]"#];
+    for result in results {
+        assert!(events.contains(&result.to_owned()), "{events:#?}");
+    }
+    assert_eq!(events.last().unwrap(), "finished complete");
+    check_requests(&model);
+    assert_eq!(model.requests()[0].tools.len(), 2);
+}
+
+#[tokio::test]
 async fn a_repeated_call_id_is_changed() {
     let twice = || asks(&[("1", "probe", r#"{"do":"a"}"#), ("1", "probe", r#"{"do":"b"}"#)]);
     let model = ScriptedModel::new([twice(), asks(&[("", "probe", r#"{"do":"c"}"#)]), says(&["ok"])]);

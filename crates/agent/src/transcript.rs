@@ -64,6 +64,7 @@ impl Transcript {
             | Event::ToolInput { .. }
             | Event::ToolProgress { .. }
             | Event::ApprovalRequested { .. }
+            | Event::ClientCall { .. }
             | Event::Custom { .. }
             | Event::Reset { .. }
             | Event::Finished { .. }

@@ -256,6 +256,9 @@ fn all(n: u64, event: &Event, out: &mut Vec<u8>) {
         Event::ApprovalRequested { id, name, input, reason } => {
             frame(out, n, Some("approval"), &ToolCall { id, name, input, reason: reason.as_deref() });
         }
+        Event::ClientCall { id, name, input } => {
+            frame(out, n, Some("client_tool"), &ToolCall { id, name, input, reason: None });
+        }
         Event::Custom { name, data } => frame(out, n, Some("custom"), &Custom { name, data }),
         Event::Reset { reason } => frame(out, n, Some("reset"), &Reset { reason }),
         Event::Usage { step, model, usage, stop_reason } => {
