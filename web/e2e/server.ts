@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-const freePort = (): Promise<number> =>
+export const freePort = (): Promise<number> =>
   new Promise((done) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as { port: number }
@@ -31,10 +31,10 @@ export class Server {
   ) {}
 
   /** Without `modelUrl` the program answers by its embedded model. */
-  static async start(modelUrl: string | undefined, toml: string): Promise<Server> {
+  static async start(modelUrl: string | undefined, toml: string, port?: number): Promise<Server> {
     const home = mkdtempSync(join(tmpdir(), 'loquat-e2e-'))
     writeFileSync(join(home, 'loquat.toml'), toml)
-    const server = new Server(await freePort(), home, {
+    const server = new Server(port ?? (await freePort()), home, {
       ...(modelUrl !== undefined && { MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: 'x' }),
       LOQUAT_DATA_DIR: join(home, 'data'),
     })

@@ -148,9 +148,9 @@ function Shell({ onSignOut }: { onSignOut?: () => void }) {
             ) : (
               <IconButton label={t('openConversations')} onClick={() => setDrawer(true)}><MenuIcon /></IconButton>
             ))}
-          <h1 dir="auto" className="min-w-0 flex-1 truncate px-1 text-sm font-medium text-dim">{title || t('newChat')}</h1>
+          <h1 dir="auto" className="min-w-0 flex-1 truncate px-1 text-sm font-medium text-dim">{title || <span className="sr-only">{t('newChat')}</span>}</h1>
           {!inspecting && new URLSearchParams(location.search).has('inspect') ? <IconButton label={t('inspector')} onClick={() => setInspecting(true)}><ActivityIcon /></IconButton> : null}
-          <IconButton label={t('newChat')} onClick={() => openChat(undefined)}><SquarePenIcon /></IconButton>
+          {!(config.sessions && wide && open) && <IconButton label={t('newChat')} onClick={() => openChat(undefined)}><SquarePenIcon /></IconButton>}
         </header>
         <Thread session={id} conversation={conversation} onSend={send} />
       </main>

@@ -2,19 +2,25 @@
 
 use anyhow::{Result, bail};
 
-use crate::node;
-use crate::program::{program, root, run as run_program, step};
+use crate::program::{built, program, root, run as run_program, step};
+use crate::{node, web};
 
-/// Lets the page's own script take the screenshots, of the page as it is built now, in front of its stand-in server.
+/// Lets the page's own script take the screenshots, of the program as it is built now.
 pub(crate) fn run() -> Result<()> {
-    if !node::install("web")? {
+    if !root().join("web/package.json").is_file() {
         bail!("there is no web/ folder");
     }
+    web::build()?;
     let chromium = node::chromium()?;
+    step("the program");
+    run_program(&mut program("cargo", ["build", "--package", "loquat"]))?;
     step("screenshots");
-    let folder = root().join("web");
-    run_program(program("npm", ["run", "--silent", "build"]).current_dir(&folder))?;
-    run_program(program("npm", ["run", "--silent", "shots"]).current_dir(&folder).env("CHROMIUM", chromium))?;
+    run_program(
+        program("npm", ["run", "--silent", "shots"])
+            .current_dir(root().join("web"))
+            .env("CHROMIUM", chromium)
+            .env("LOQUAT_BIN", built("debug", "loquat")?),
+    )?;
     println!("The pictures are in web/test-results/shots.");
     Ok(())
 }

@@ -91,9 +91,14 @@ function Approval({ part, onDecide }: { part: ToolPart; onDecide(approved: boole
   const { t, language } = useI18n()
   const { config } = useServices()
   const decision = part.approval?.decision
+  const [before, after] = t('approveQuestion', { name: config.agent.name, tool: '\n' }).split('\n')
   return (
     <div role="group" aria-label={t('toolWaiting')} className="space-y-3 border-t border-line p-3.5 text-sm">
-      <p>{t('approveQuestion', { name: config.agent.name, tool: part.name })}</p>
+      <p>
+        {before}
+        <code className="rounded-md bg-soft px-1.5 py-0.5 font-mono text-[0.86em]">{part.name}</code>
+        {after}
+      </p>
       <Block label={t('toolInput')}>{pretty(part.input ?? part.inputText)}</Block>
       {part.approval?.reason && <p dir="auto" className="text-dim">{part.approval.reason}</p>}
       <div className="flex flex-wrap items-center gap-2">

@@ -146,12 +146,12 @@ function Failure({ id, turn, readOnly }: { id: string; turn: Turn; readOnly: boo
   return (
     <div className="mt-3 flex flex-wrap items-center gap-x-3 gap-y-2 rounded-xl border border-danger/30 bg-danger-soft px-4 py-3 text-sm text-danger">
       <CircleAlertIcon aria-hidden className="size-4 shrink-0" />
-      <div role="alert" className="min-w-0 flex-1 [overflow-wrap:anywhere]">
+      <div role="alert" className="min-w-0 flex-1 basis-[calc(100%-2rem)] [overflow-wrap:anywhere] first-letter:uppercase sm:basis-48">
         {errorText(error, t)}
         {error.code === 'model_not_installed' && config.model.note && <code className="mt-1 block font-mono text-xs">{config.model.note}</code>}
       </div>
       {!readOnly && (
-        <button type="button" onClick={() => store.regenerate(id, turn)} className="rounded-lg border border-danger/40 px-2.5 py-1 font-medium hover:bg-danger/10">{t('tryAgain')}</button>
+        <button type="button" onClick={() => store.regenerate(id, turn)} className="rounded-lg border border-danger/40 px-2.5 py-1 max-sm:ms-7 font-medium hover:bg-danger/10">{t('tryAgain')}</button>
       )}
     </div>
   )
@@ -187,6 +187,8 @@ function AssistantMessage({ id, turn, live, versions, isLast, readOnly }: Props)
   const running = answer.status === 'running'
   const decide = useCallback((toolId: string, approved: boolean) => store.approve(id, turn, toolId, approved), [store, id, turn])
   const outcome = answer.outcome && OUTCOMES[answer.outcome]
+  // What waits for the reader's word is not an answer yet.
+  const whole = answer.status === 'done' && answer.outcome !== 'interrupted'
   return (
     <li className="group min-w-0" data-role="assistant" data-status={answer.status} data-outcome={answer.outcome} aria-busy={running}>
       <h2 className="sr-only">{t('agentSaid', { name: config.agent.name })}</h2>
@@ -210,12 +212,12 @@ function AssistantMessage({ id, turn, live, versions, isLast, readOnly }: Props)
         </p>
       )}
       {answer.status === 'error' && <Failure id={id} turn={turn} readOnly={readOnly} />}
-      <div className="mt-1 -ms-1.5 flex min-h-7 items-center">
+      <div className="mt-1 -ms-1.5 flex min-h-7 flex-wrap items-center">
         {!running && (
           <div className={cx(BAR, !isLast && 'opacity-0')}>
             <CopyButton text={() => answerText(answer)} label={t('copy')} className={SMALL} />
             {!live && !readOnly && answer.status === 'done' && <IconButton label={t('regenerate')} className={SMALL} onClick={() => store.regenerate(id, turn)}><RefreshCwIcon /></IconButton>}
-            {turn.runId && answer.status === 'done' && config.sessions && (
+            {turn.runId && whole && config.sessions && (
               <>
                 <IconButton label={t('good')} aria-pressed={turn.feedback === 'up'} className={SMALL} onClick={() => void store.rate(id, turn, 'up')}><ThumbsUpIcon /></IconButton>
                 <IconButton label={t('bad')} aria-pressed={turn.feedback === 'down'} className={SMALL} onClick={() => void store.rate(id, turn, 'down')}><ThumbsDownIcon /></IconButton>

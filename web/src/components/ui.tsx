@@ -20,11 +20,11 @@ export const IconButton = ({ label, tone = 'plain', round, className, ...rest }:
     aria-label={label}
     data-tip={label}
     className={cx(
-      'inline-grid size-8 shrink-0 place-items-center transition-colors disabled:pointer-events-none disabled:opacity-40 pointer-coarse:size-10 [&_svg]:size-4',
+      'inline-grid size-8 shrink-0 place-items-center transition-colors disabled:pointer-events-none pointer-coarse:size-10 [&_svg]:size-4',
       round ? 'rounded-full' : 'rounded-lg',
-      tone === 'plain' && 'text-dim hover:bg-soft hover:text-ink aria-expanded:bg-soft aria-pressed:text-accent-text',
-      tone === 'accent' && 'bg-accent text-accent-ink hover:brightness-110',
-      tone === 'ink' && 'bg-ink text-bg hover:opacity-85',
+      tone === 'plain' && 'text-dim hover:bg-soft hover:text-ink aria-expanded:bg-soft aria-pressed:text-accent-text disabled:opacity-40',
+      tone === 'accent' && 'bg-accent text-accent-ink hover:brightness-110 disabled:bg-soft disabled:text-dim',
+      tone === 'ink' && 'bg-ink text-bg hover:opacity-85 disabled:opacity-40',
       className,
     )}
     {...rest}

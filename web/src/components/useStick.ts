@@ -12,6 +12,13 @@ export function useStick(viewport: RefObject<HTMLElement | null>, list: RefObjec
   const pinned = useRef(true)
   const [away, setAway] = useState(false)
 
+  const look = useCallback(() => {
+    const view = viewport.current
+    const items = list.current
+    // The room below the last answer is nothing that one could miss.
+    if (view && items) setAway(items.getBoundingClientRect().bottom - view.getBoundingClientRect().bottom > NEAR * 3)
+  }, [viewport, list])
+
   const settle = useCallback(() => {
     const view = viewport.current
     const items = list.current
@@ -20,11 +27,11 @@ export function useStick(viewport: RefObject<HTMLElement | null>, list: RefObjec
     const used = question ? items.getBoundingClientRect().bottom - question.getBoundingClientRect().top : Infinity
     spacer.current.style.height = `${Math.max(0, view.clientHeight - used - 8)}px`
     if (pinned.current) view.scrollTop = view.scrollHeight
-  }, [viewport, list, anchor])
+    look()
+  }, [viewport, list, anchor, look])
 
   const toEnd = useCallback(() => {
     pinned.current = true
-    setAway(false)
     settle()
   }, [settle])
 
@@ -45,14 +52,14 @@ export function useStick(viewport: RefObject<HTMLElement | null>, list: RefObjec
       if (view.scrollTop < before - 2 && left > NEAR) pinned.current = false
       else if (left <= NEAR) pinned.current = true
       before = view.scrollTop
-      setAway(left > NEAR * 3)
+      look()
     }
     view.addEventListener('scroll', scrolled, { passive: true })
     return () => {
       observer.disconnect()
       view.removeEventListener('scroll', scrolled)
     }
-  }, [viewport, list, settle, conversation])
+  }, [viewport, list, settle, look, conversation])
 
   return { spacer, away, toEnd }
 }
