@@ -1,8 +1,19 @@
 /** Signing in: by a key of the server, and by an OpenID Connect provider. */
 import { createHash } from 'node:crypto'
+import type { Page } from '@playwright/test'
 import { Issuer } from './issuer'
-import { Server } from './server'
+import { CertifiedProvider } from './provider'
+import { freePort, Server } from './server'
 import { ask, axe, expect, finished, message, test, watch, words } from './support'
+
+/** Makes the token that the page holds one that is about to end. */
+const age = (page: Page) =>
+  page.evaluate(() => {
+    for (const key of Object.keys(sessionStorage).filter((k) => k.startsWith('oidc.user'))) {
+      const user = JSON.parse(sessionStorage.getItem(key)!) as { expires_at: number }
+      sessionStorage.setItem(key, JSON.stringify({ ...user, expires_at: Math.floor(Date.now() / 1000) + 5 }))
+    }
+  })
 
 const KEY = 'loquat_an-example-key-for-the-browser-tests-only'
 
@@ -51,12 +62,7 @@ test('by OpenID Connect: deep links survive, tokens are renewed, and an ended se
 
     // The next token is good for less than the page's margin, so each request renews it first.
     issuer.lifetime = 30
-    await page.evaluate(() => {
-      for (const key of Object.keys(sessionStorage).filter((k) => k.startsWith('oidc.user'))) {
-        const user = JSON.parse(sessionStorage.getItem(key)!) as { expires_at: number }
-        sessionStorage.setItem(key, JSON.stringify({ ...user, expires_at: Math.floor(Date.now() / 1000) + 5 }))
-      }
-    })
+    await age(page)
     await page.reload()
     await expect(words(page)).toHaveText('Signed in.')
     expect(issuer.refreshes).toBeGreaterThan(0)
@@ -79,5 +85,51 @@ test('by OpenID Connect: deep links survive, tokens are renewed, and an ended se
   } finally {
     await server.stop()
     issuer.stop()
+  }
+})
+
+test('by a certified provider: code and PKCE, a rotated refresh token, and leaving at the provider too', async ({ page, model }) => {
+  const port = await freePort()
+  const provider = await CertifiedProvider.start(`http://127.0.0.1:${port}/`)
+  const server = await Server.start(model.url, `[page]\nname = "Ada"\n[auth]\ntype = "Oidc"\nissuer = "${provider.url}"\nclient_id = "${provider.client}"\nscope = "openid email"\napi_token = "id"\n`, port)
+  const enter = async () => {
+    await page.getByRole('button', { name: 'Continue to sign-in' }).click()
+    await page.getByPlaceholder('Enter any login').fill('ann')
+    await page.getByPlaceholder('and password').fill('any')
+    await page.getByRole('button', { name: 'Sign-in' }).click()
+    await page.getByRole('button', { name: 'Continue' }).click()
+  }
+  try {
+    await page.goto(`${server.url}/c/no-such-conversation`)
+    await enter()
+    // Back where the reader wanted to go.
+    await expect(page.getByRole('alert')).toHaveText(/does not exist, or has expired/)
+    await expect(page).toHaveURL(`${server.url}/c/no-such-conversation`)
+    const problems = watch(page)
+    await page.goto(server.url)
+    await ask(page, 'hello')
+    ;(await model.next()).say('Signed in.').end()
+    await finished(page)
+    expect(provider.grants).toEqual(['authorization_code'])
+    await age(page)
+    await page.reload()
+    await expect(words(page)).toHaveText('Signed in.')
+    expect(provider.grants).toEqual(['authorization_code', 'refresh_token'])
+    await age(page)
+    await page.reload()
+    await expect(words(page)).toHaveText('Signed in.')
+    expect(provider.grants).toEqual(['authorization_code', 'refresh_token', 'refresh_token'])
+    expect(problems).toEqual([])
+
+    await page.getByRole('button', { name: 'ann@example.com' }).click()
+    await page.getByRole('menuitem', { name: 'Sign out' }).click()
+    await page.getByRole('button', { name: 'Yes, sign me out' }).click()
+    await expect(page.getByRole('button', { name: 'Continue to sign-in' })).toBeVisible()
+    // The provider has forgotten the session, too.
+    await page.getByRole('button', { name: 'Continue to sign-in' }).click()
+    await expect(page.getByPlaceholder('Enter any login')).toBeVisible()
+  } finally {
+    await server.stop()
+    provider.stop()
   }
 })
