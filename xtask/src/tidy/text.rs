@@ -19,10 +19,7 @@ const LONG: &[(&str, &str)] = &[
         "crates/server/src/config/mod.rs",
         "the types of the checked configuration and the one function that fills them in are read side by side",
     ),
-    (
-        "crates/server/src/runs/engine.rs",
-        "the life of runs as callers see it; what happens inside is in files of its own",
-    ),
+    ("the life of runs as callers see it; what happens inside is in files of its own",),
 ];
 
 /// Marks of unfinished work and of checks that do not check. In two halves, so that this file does not name them.
