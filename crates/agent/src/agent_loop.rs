@@ -315,7 +315,7 @@ impl Turn {
                     }
                     // The connection is not needed while tools run.
                     drop(stream);
-                    self.emit(Event::Usage { step, model, usage, stop_reason: reason }).await;
+                    self.emit(Event::Usage { step, model, usage, stop_reason: reason, cost_usd: None }).await;
                     return Said::Stopped { reason, calls };
                 }
                 Some(Ok(event)) => {

@@ -127,6 +127,9 @@ pub enum Event {
         usage: Usage,
         /// Why the call stopped.
         stop_reason: StopReason,
+        /// What it cost in US dollars; added where the prices are known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost_usd: Option<f64>,
     },
     /// The run ended as one of the ways it can. Terminal.
     Finished {
@@ -174,8 +177,10 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens read anew.
+    #[serde(default)]
     pub input_tokens: u64,
     /// Tokens written, reasoning included.
+    #[serde(default)]
     pub output_tokens: u64,
     /// Tokens read from the provider's prompt cache.
     #[serde(default, skip_serializing_if = "is_zero")]

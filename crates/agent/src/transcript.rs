@@ -190,7 +190,13 @@ mod tests {
         Event::Text { text: text.into() }
     }
     fn usage() -> Event {
-        Event::Usage { step: 1, model: "m".into(), usage: Usage::default(), stop_reason: StopReason::EndTurn }
+        Event::Usage {
+            step: 1,
+            model: "m".into(),
+            usage: Usage::default(),
+            stop_reason: StopReason::EndTurn,
+            cost_usd: None,
+        }
     }
     fn call(id: &str) -> Event {
         Event::ToolCall { id: id.into(), name: "t".into(), input: json!({}), effects: false }

@@ -15,9 +15,10 @@ use crate::auth::Authenticator;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::http::security::{self, Security};
-use crate::http::{admin, chat, memory, meta, runs, sessions};
+use crate::http::{admin, chat, memory, meta, metrics, runs, sessions, usage};
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
+use crate::telemetry::{self, Telemetry};
 use crate::tools::MemoryStore;
 
 /// What handlers share. Cheap to clone.
@@ -35,6 +36,8 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// Where facts about users are kept, if they are.
     pub memory: Option<Arc<dyn MemoryStore>>,
+    /// Where figures go.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// What does not change while the service runs.
@@ -61,6 +64,7 @@ pub fn router(state: AppState) -> Router {
     let body_limit = DefaultBodyLimit::max(state.settings.body_bytes);
     let body_rules = Extension(state.guard.body);
     let security = Arc::clone(&state.security);
+    let telemetry = Arc::clone(&state.telemetry);
     Router::new()
         .route("/chat", post(chat::post))
         .route("/runs/{id}/events", get(runs::events))
@@ -72,10 +76,13 @@ pub fn router(state: AppState) -> Router {
         .route("/sessions/{id}/export", get(sessions::export))
         .route("/admin/users/{user}/sessions", get(admin::list).delete(admin::delete_all))
         .route("/admin/users/{user}/sessions/{id}", delete(admin::delete))
+        .route("/admin/users/{user}/usage", get(usage::of_user))
+        .route("/usage", get(usage::get))
         .route("/memory", get(memory::list).delete(memory::delete_all))
         .route("/memory/{id}", delete(memory::delete))
         .route("/health", get(meta::health))
         .route("/config.json", get(meta::config))
+        .route("/metrics", get(metrics::get))
         .fallback(page::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
@@ -83,6 +90,7 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(plain_rejections))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(security, security::layer))
+        .layer(middleware::from_fn_with_state(telemetry, telemetry::http::layer))
         .with_state(state)
 }
 

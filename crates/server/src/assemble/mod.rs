@@ -34,6 +34,7 @@ use crate::sessions::memory::MemoryBlobs;
 use crate::sessions::object::{ObjectBlobs, ObjectSettings};
 use crate::sessions::service::{Listing, Sessions, Times};
 use crate::sessions::sqlite::SqliteBlobs;
+use crate::telemetry::Telemetry;
 use crate::tools::{BlobMemory, MemoryStore, ToolDeps, Toolbox};
 
 /// Why a service could not be put together.
@@ -113,6 +114,8 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
     };
     let limits = RunLimits::new(&config.limits, signs_in, usage);
     let engine = Engine::new(sessions, agents, Clock::System, config.runs.on_disconnect, limits);
+    let telemetry = Arc::new(Telemetry::new(&config.telemetry, &config.models));
+    engine.tell(Arc::clone(&telemetry));
     if let Some(sessions) = engine.sessions().cloned() {
         tokio::spawn(sweep(sessions));
     }
@@ -128,6 +131,7 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
             security: Arc::new(security),
             settings: Arc::new(settings),
             memory,
+            telemetry,
         },
         toolbox,
         model: model.name().to_owned(),

@@ -67,6 +67,10 @@ pub static VARIABLES: &[Variable] = variables! {
     "RUST_LOG" "log_level" log_level, text "What is logged.";
     "LOQUAT_LOG_FORMAT" "log_format" log_format, format "How it is logged: text or json.";
     "LOQUAT_LOG_CONTENT" "log_content" log_content, boolean "Whether what users wrote may be logged.";
+    "LOQUAT_SERVICE_NAME" "telemetry.service" telemetry.service, text "What this service is called in logs, metrics and traces.";
+    "LOQUAT_METRICS_TOKEN" "telemetry.metrics_token" telemetry.metrics_token, hidden "What a caller of /metrics must show as a bearer token.";
+    "LOQUAT_EMF" "telemetry.emf" telemetry.emf, boolean "Whether metrics go to CloudWatch by log lines; on Lambda they do.";
+    "LOQUAT_EMF_NAMESPACE" "telemetry.emf_namespace" telemetry.emf_namespace, text "The namespace of metrics in CloudWatch (Loquat).";
     "AUTH_TYPE" "auth.type" auth.kind, sign_in "How people sign in: None, Cognito, Oidc, ApiKey.";
     "USER_POOL_ID" "auth.user_pool_id" auth.user_pool_id, text "Cognito: the user pool.";
     "USER_POOL_CLIENT_ID" "auth.user_pool_client_id" auth.user_pool_client_id, text "Cognito: the app client.";
@@ -139,6 +143,9 @@ fn tiny(text: &str) -> Result<u8, &'static str> {
 }
 fn text(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
+}
+fn hidden(text: &str) -> Result<Secret, &'static str> {
+    Ok(Secret::new(text))
 }
 fn list(text: &str) -> Result<Vec<String>, &'static str> {
     Ok(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())

@@ -8,6 +8,7 @@ mod error;
 mod file;
 pub mod raw;
 mod sign_in;
+mod telemetry;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use loquat_agent::Limits;
 
 pub use error::ConfigError;
 use raw::{ContextStrategyName, RawConfig};
+pub use telemetry::{RawTelemetry, TelemetryConfig};
 
 use crate::auth::AuthConfig;
 use crate::host::lambda::LambdaHost;
@@ -59,6 +61,8 @@ pub struct Config {
     pub page: PageConfig,
     /// Logs.
     pub log: LogConfig,
+    /// What operators are told beside the log.
+    pub telemetry: TelemetryConfig,
     /// Tools.
     pub tools: ToolsConfig,
     /// What every child process sees of the environment: `PATH`, `HOME`, `LANG`.
@@ -178,6 +182,10 @@ pub struct LogConfig {
     pub json: Option<bool>,
     /// Whether what users wrote may be logged.
     pub content: bool,
+    /// What this service is called.
+    pub service: String,
+    /// The Lambda function, if this is one.
+    pub function: Option<String>,
 }
 
 /// Folders.
@@ -270,6 +278,7 @@ impl Config {
         let store = store(&raw, env, places)?;
         let lambda = lambda(env);
         let tools = tools::tools(&raw, &folder, env, places)?;
+        let telemetry = TelemetryConfig::new(&raw.telemetry, env, lambda.is_some());
         let context_on = raw.context_enabled.unwrap_or(true);
         Ok(Self {
             http: HttpConfig {
@@ -310,7 +319,10 @@ impl Config {
                 filter: raw.log_level.unwrap_or_else(|| "info".to_owned()),
                 json: raw.log_format.map(|format| format == raw::LogFormat::Json),
                 content: raw.log_content.unwrap_or(false),
+                service: telemetry.service.clone(),
+                function: telemetry.function.clone(),
             },
+            telemetry,
             folders,
             on_lambda: lambda.is_some(),
             lambda,

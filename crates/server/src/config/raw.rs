@@ -101,6 +101,9 @@ pub struct RawConfig {
     /// What browsers are told.
     #[serde(default)]
     pub web: WebConfig,
+    /// What operators are told beside the log.
+    #[serde(default)]
+    pub telemetry: super::RawTelemetry,
     /// The built-in tools that are on.
     pub tools: Option<Vec<BuiltinTool>>,
     /// Settings of the built-in tools.

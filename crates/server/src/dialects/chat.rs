@@ -107,6 +107,8 @@ struct UsageFrame<'a> {
     #[serde(flatten)]
     usage: &'a Usage,
     stop_reason: loquat_agent::event::StopReason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -127,7 +129,15 @@ struct Done<'a> {
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_count: Option<usize>,
+    usage: DoneUsage,
+}
+
+#[derive(Serialize)]
+struct DoneUsage {
+    #[serde(flatten)]
     usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
 }
 
 /// Adds one frame. The order of lines is the reference's, with the cursor first.
@@ -197,7 +207,7 @@ impl Encoder for Chat {
                 let done = Done {
                     outcome: outcome.as_str(),
                     message_count: facts.message_count,
-                    usage: facts.usage,
+                    usage: DoneUsage { usage: facts.usage, cost_usd: facts.cost_usd },
                 };
                 frame(out, Some(n), Some("done"), &done);
                 return Flow::End;
@@ -261,8 +271,9 @@ fn all(n: u64, event: &Event, out: &mut Vec<u8>) {
         }
         Event::Custom { name, data } => frame(out, n, Some("custom"), &Custom { name, data }),
         Event::Reset { reason } => frame(out, n, Some("reset"), &Reset { reason }),
-        Event::Usage { step, model, usage, stop_reason } => {
-            let usage = UsageFrame { step: *step, model, usage, stop_reason: *stop_reason };
+        Event::Usage { step, model, usage, stop_reason, cost_usd } => {
+            let (stop_reason, cost_usd) = (*stop_reason, *cost_usd);
+            let usage = UsageFrame { step: *step, model, usage, stop_reason, cost_usd };
             frame(out, n, Some("usage"), &usage);
         }
         // Signatures and redacted reasoning are for the model's provider alone.

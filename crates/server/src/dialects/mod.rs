@@ -23,6 +23,8 @@ pub struct Facts<'a> {
     pub info: &'a RunInfo,
     /// The tokens of the run so far.
     pub usage: Usage,
+    /// What they cost in US dollars, where the prices are known.
+    pub cost_usd: Option<f64>,
     /// What the session holds after the turn, once that is known.
     pub message_count: Option<usize>,
 }
@@ -104,5 +106,10 @@ pub fn takes_back(form: &Form) -> bool {
 
 /// What an encoder may say of a run at this moment.
 pub(crate) fn facts<'a>(run: &'a Run, look: &crate::runs::run::Look<'_>) -> Facts<'a> {
-    Facts { info: &run.info, usage: look.usage(), message_count: look.message_count() }
+    Facts {
+        info: &run.info,
+        usage: look.usage(),
+        cost_usd: look.cost_usd(),
+        message_count: look.message_count(),
+    }
 }

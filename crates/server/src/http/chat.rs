@@ -132,7 +132,7 @@ fn waiting(
     on_disconnect: crate::runs::engine::OnDisconnect,
 ) -> impl stream::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     // A task of its own: a client that leaves while it waits has been heard all the same.
-    let task = tokio::spawn(starting);
+    let task = tokio::spawn(crate::telemetry::carry(starting));
     let beats = stream::unfold((task, false), |(mut task, over)| async move {
         if over {
             return None;

@@ -11,6 +11,7 @@ use crate::runs::journal::JournalError;
 use crate::sessions::blob::BlobError;
 use crate::sessions::index::IndexError;
 use crate::sessions::service::SessionError;
+use crate::telemetry::scope;
 
 /// An answer that is an error. What it says is for the client; what went wrong inside is logged, never shown.
 #[derive(Clone, Debug)]
@@ -209,6 +210,20 @@ impl From<JournalError> for Problem {
 
 impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
+        let refused = matches!(
+            error,
+            StartError::Busy(_) | StartError::RunConflict | StartError::Draining | StartError::Limited(_)
+        );
+        let problem = Self::of_start(error);
+        if let (true, Some(telemetry)) = (refused, scope::telemetry()) {
+            telemetry.run_refused(problem.code);
+        }
+        problem
+    }
+}
+
+impl Problem {
+    fn of_start(error: StartError) -> Self {
         match error {
             StartError::Busy(run) => busy(run.as_str()),
             StartError::RunConflict => Self::new(

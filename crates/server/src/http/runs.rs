@@ -176,5 +176,6 @@ pub async fn feedback(
     };
     sessions.note_feedback(&key, &id, rating, body.comment.as_deref()).await?;
     tracing::info!(run_id = %id, rating, "feedback");
+    state.telemetry.feedback(rating);
     Ok(StatusCode::NO_CONTENT)
 }

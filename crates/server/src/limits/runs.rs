@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{ClientAddress, DailyTokens, Limited, LimitsConfig, RunGate, RunPermit, UsageStore};
+use jiff::civil::Date;
+
+use super::{ClientAddress, DailyTokens, DayUsage, Limited, LimitsConfig, RunGate, RunPermit, UsageStore};
 use crate::auth::{Owner, Principal};
+use crate::sessions::blob::BlobError;
 
 /// Admits runs, and counts what they used.
 pub struct RunLimits {
     gate: Arc<RunGate>,
-    daily: Option<Arc<DailyTokens>>,
+    daily: Arc<DailyTokens>,
 }
 
 impl RunLimits {
-    /// `sign_in` says whether people sign in; `usage` is where tokens are counted, if they are limited.
+    /// `sign_in` says whether people sign in; `usage` is where tokens are counted.
     #[must_use]
     pub fn new(config: &LimitsConfig, sign_in: bool, usage: Arc<dyn UsageStore>) -> Self {
         Self { gate: RunGate::new(config, sign_in), daily: DailyTokens::new(config.tokens_per_day, usage) }
@@ -24,12 +27,18 @@ impl RunLimits {
     /// [`Limited`].
     pub async fn admit(&self, principal: &Principal) -> Result<Admitted, Limited> {
         let owner = principal.owner().clone();
-        if let Some(daily) = &self.daily {
-            daily.check(&owner).await?;
-        }
+        self.daily.check(&owner).await?;
         let address: Option<ClientAddress> = principal.address;
         let permit = self.gate.admit(&owner, address)?;
-        Ok(Admitted { owner, daily: self.daily.clone(), _permit: permit })
+        Ok(Admitted { owner, daily: Arc::clone(&self.daily), _permit: permit })
+    }
+
+    /// What a user's runs used, day by day, the newest first; at most so many days.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError> {
+        self.daily.days(owner, most).await
     }
 
     /// How many runs there are.
@@ -42,15 +51,13 @@ impl RunLimits {
 /// A run's place among the running; given back when it is dropped.
 pub struct Admitted {
     owner: Owner,
-    daily: Option<Arc<DailyTokens>>,
+    daily: Arc<DailyTokens>,
     _permit: RunPermit,
 }
 
 impl Admitted {
     /// Counts what the run used. Before its last event is shown: on Lambda nothing happens after that.
-    pub async fn count(&self, tokens: u64) {
-        if let Some(daily) = &self.daily {
-            daily.count(&self.owner, tokens).await;
-        }
+    pub async fn count(&self, spent: DayUsage) {
+        self.daily.count(&self.owner, spent).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens a day of a user, kept in the store so that every instance counts the same.
+//! What a user's runs use in a day, kept in the store so that every instance counts the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,43 +9,92 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use loquat_agent::event::Usage;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Limited;
 use crate::auth::Owner;
 use crate::sessions::blob::{BlobError, BlobStore, Condition, Durability};
+use crate::telemetry::cost;
 
 /// How long a count is believed without asking the store, in which other instances may have counted on.
 const FRESH: Duration = Duration::from_secs(30);
 /// How many users' counts are kept in memory.
 const CAPACITY: usize = 10_000;
 
+/// What runs used in a day.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DayUsage {
+    /// Tokens as the limit counts them: read anew and written.
+    #[serde(default)]
+    pub tokens: u64,
+    /// Runs.
+    #[serde(default)]
+    pub runs: u64,
+    /// Tokens by kind.
+    #[serde(default, flatten)]
+    pub usage: Usage,
+    /// US dollars; missing where no model of the runs had prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+impl DayUsage {
+    /// Of one run.
+    #[must_use]
+    pub fn of_run(usage: Usage, cost_usd: Option<f64>) -> Self {
+        Self { tokens: usage.input_tokens + usage.output_tokens, runs: 1, usage, cost_usd }
+    }
+
+    /// As it stands beside a stored message.
+    #[must_use]
+    pub fn for_message(&self) -> Value {
+        let mut value = serde_json::to_value(self.usage).unwrap_or_default();
+        if let (Some(cost), Some(members)) = (self.cost_usd, value.as_object_mut()) {
+            members.insert("cost_usd".into(), cost.into());
+        }
+        value
+    }
+
+    /// Takes more in.
+    pub fn add(&mut self, more: &Self) {
+        self.tokens = self.tokens.saturating_add(more.tokens);
+        self.runs = self.runs.saturating_add(more.runs);
+        self.usage += more.usage;
+        if let Some(cost) = more.cost_usd {
+            self.cost_usd = Some(cost::round(self.cost_usd.unwrap_or_default() + cost));
+        }
+    }
+}
+
 /// Where counts are kept.
 #[async_trait]
 pub trait UsageStore: Send + Sync {
-    /// The tokens of a user on a day.
+    /// What a user used on a day.
     ///
     /// # Errors
     /// If the store does not answer.
-    async fn used(&self, owner: &Owner, day: Date) -> Result<u64, BlobError>;
+    async fn used(&self, owner: &Owner, day: Date) -> Result<DayUsage, BlobError>;
 
-    /// Adds tokens and returns the day's sum. Of any number of instances that add at a time, none is forgotten.
+    /// Adds to a day and returns its sum. Of any number of instances that add at a time, none is forgotten.
     ///
     /// # Errors
     /// If the store does not answer.
-    async fn add(&self, owner: &Owner, day: Date, tokens: u64) -> Result<u64, BlobError>;
+    async fn add(&self, owner: &Owner, day: Date, spent: &DayUsage) -> Result<DayUsage, BlobError>;
+
+    /// The days on which a user used anything, the newest first; at most so many.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError>;
 }
 
 /// Counts in the store of the sessions, one small object a user and day.
 pub struct BlobUsage {
     store: Arc<dyn BlobStore>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-struct Count {
-    tokens: u64,
 }
 
 impl BlobUsage {
@@ -55,27 +104,32 @@ impl BlobUsage {
         Self { store }
     }
 
+    fn prefix(owner: &Owner) -> String {
+        format!("usage/{}/", owner.segment_or_anonymous())
+    }
+
     fn key(owner: &Owner, day: Date) -> String {
-        format!("usage/{}/{day}.json", owner.segment_or_anonymous())
+        format!("{}{day}.json", Self::prefix(owner))
     }
 }
 
 #[async_trait]
 impl UsageStore for BlobUsage {
-    async fn used(&self, owner: &Owner, day: Date) -> Result<u64, BlobError> {
+    async fn used(&self, owner: &Owner, day: Date) -> Result<DayUsage, BlobError> {
         let blob = self.store.get(&Self::key(owner, day)).await?;
-        Ok(blob.map_or(0, |blob| read(&blob.bytes)))
+        Ok(blob.map(|blob| read(&blob.bytes)).unwrap_or_default())
     }
 
-    async fn add(&self, owner: &Owner, day: Date, tokens: u64) -> Result<u64, BlobError> {
+    async fn add(&self, owner: &Owner, day: Date, spent: &DayUsage) -> Result<DayUsage, BlobError> {
         let key = Self::key(owner, day);
         // Each lost race is another writer's success, and a user has only so many runs at a time.
         for _ in 0..32 {
-            let (sum, condition) = match self.store.get(&key).await? {
-                None => (tokens, Condition::Create),
-                Some(blob) => (read(&blob.bytes).saturating_add(tokens), Condition::Match(blob.version)),
+            let (mut sum, condition) = match self.store.get(&key).await? {
+                None => (DayUsage::default(), Condition::Create),
+                Some(blob) => (read(&blob.bytes), Condition::Match(blob.version)),
             };
-            let bytes = serde_json::to_vec(&Count { tokens: sum }).unwrap_or_default();
+            sum.add(spent);
+            let bytes = serde_json::to_vec(&sum).unwrap_or_default();
             match self.store.put(&key, Bytes::from(bytes), condition, Durability::Process).await {
                 Ok(_) => return Ok(sum),
                 Err(BlobError::Conflict) => {}
@@ -84,41 +138,70 @@ impl UsageStore for BlobUsage {
         }
         Err(BlobError::Conflict)
     }
+
+    async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError> {
+        let prefix = Self::prefix(owner);
+        let mut listed = Vec::new();
+        // Keys are days, so their order is that of time.
+        loop {
+            let last = listed.last().map(|(_, key): &(Date, String)| key.clone());
+            let page = self.store.list(&prefix, last.as_deref(), 1_000).await?;
+            let full = page.len() == 1_000;
+            listed.extend(page.into_iter().filter_map(|entry| {
+                let day = entry.key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok()?;
+                Some((day, entry.key))
+            }));
+            if !full {
+                break;
+            }
+        }
+        let newest = listed.iter().rev().take(most).map(|(day, _)| *day);
+        let mut days = Vec::new();
+        for day in newest {
+            days.push((day, self.used(owner, day).await?));
+        }
+        Ok(days)
+    }
 }
 
 /// A count that cannot be read is begun anew: it must not lock its user out for the rest of the day.
-fn read(bytes: &[u8]) -> u64 {
-    serde_json::from_slice::<Count>(bytes).unwrap_or_default().tokens
+fn read(bytes: &[u8]) -> DayUsage {
+    serde_json::from_slice(bytes).unwrap_or_default()
 }
 
 /// Counts in memory, where there is no store: for this process and since it started.
 #[derive(Debug, Default)]
 pub struct MemoryUsage {
-    counts: Mutex<HashMap<Owner, (Date, u64)>>,
+    counts: Mutex<HashMap<Owner, (Date, DayUsage)>>,
 }
 
 #[async_trait]
 impl UsageStore for MemoryUsage {
-    async fn used(&self, owner: &Owner, day: Date) -> Result<u64, BlobError> {
+    async fn used(&self, owner: &Owner, day: Date) -> Result<DayUsage, BlobError> {
         let counts = self.counts.lock();
-        Ok(counts.get(owner).filter(|(counted, _)| *counted == day).map_or(0, |(_, tokens)| *tokens))
+        let counted = counts.get(owner).filter(|(counted, _)| *counted == day);
+        Ok(counted.map(|(_, sum)| sum.clone()).unwrap_or_default())
     }
 
-    async fn add(&self, owner: &Owner, day: Date, tokens: u64) -> Result<u64, BlobError> {
+    async fn add(&self, owner: &Owner, day: Date, spent: &DayUsage) -> Result<DayUsage, BlobError> {
         let mut counts = self.counts.lock();
         if counts.len() >= CAPACITY {
             counts.retain(|_, (counted, _)| *counted == day);
         }
-        let (counted, sum) = counts.entry(owner.clone()).or_insert((day, 0));
+        let (counted, sum) = counts.entry(owner.clone()).or_insert_with(|| (day, DayUsage::default()));
         if *counted != day {
-            (*counted, *sum) = (day, 0);
+            (*counted, *sum) = (day, DayUsage::default());
         }
-        *sum = sum.saturating_add(tokens);
-        Ok(*sum)
+        sum.add(spent);
+        Ok(sum.clone())
+    }
+
+    async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError> {
+        Ok(self.counts.lock().get(owner).cloned().into_iter().take(most).collect())
     }
 }
 
-/// The limit on tokens a day.
+/// What users use in a day, and the limit on it.
 pub struct DailyTokens {
     limit: u64,
     store: Arc<dyn UsageStore>,
@@ -133,10 +216,18 @@ struct Recent {
 }
 
 impl DailyTokens {
-    /// `None` where there is no limit (0), and so nothing to count.
+    /// A limit of 0 tokens is none.
     #[must_use]
-    pub fn new(limit: u64, store: Arc<dyn UsageStore>) -> Option<Arc<Self>> {
-        (limit > 0).then(|| Arc::new(Self { limit, store, recent: Mutex::default() }))
+    pub fn new(limit: u64, store: Arc<dyn UsageStore>) -> Arc<Self> {
+        Arc::new(Self { limit, store, recent: Mutex::default() })
+    }
+
+    /// What a user used, day by day, the newest first; at most so many days.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError> {
+        self.store.days(owner, most).await
     }
 
     /// Whether a user may begin another run. One that begins below the limit is not cut off at it.
@@ -148,14 +239,17 @@ impl DailyTokens {
     }
 
     async fn check_at(&self, owner: &Owner, now: Timestamp) -> Result<(), Limited> {
+        if self.limit == 0 {
+            return Ok(());
+        }
         let day = day_of(now);
         let recent = self.recent.lock().get(owner).copied().filter(|recent| recent.day == day);
         let tokens = match recent {
             Some(recent) if recent.at.elapsed() < FRESH || recent.tokens >= self.limit => recent.tokens,
             _ => match self.store.used(owner, day).await {
-                Ok(tokens) => {
-                    self.remember(owner, day, tokens);
-                    tokens
+                Ok(sum) => {
+                    self.remember(owner, day, sum.tokens);
+                    sum.tokens
                 }
                 Err(error) => {
                     // Whoever cannot be counted now could not open a session either; this is not what stops them.
@@ -171,14 +265,11 @@ impl DailyTokens {
     }
 
     /// Counts what a run used.
-    pub async fn count(&self, owner: &Owner, tokens: u64) {
-        if tokens == 0 {
-            return;
-        }
+    pub async fn count(&self, owner: &Owner, spent: DayUsage) {
         let day = day_of(Timestamp::now());
-        match self.store.add(owner, day, tokens).await {
-            Ok(sum) => self.remember(owner, day, sum),
-            Err(error) => tracing::warn!(%error, tokens, "the tokens of a run are not counted"),
+        match self.store.add(owner, day, &spent).await {
+            Ok(sum) => self.remember(owner, day, sum.tokens),
+            Err(error) => tracing::warn!(%error, spent.tokens, "the tokens of a run are not counted"),
         }
     }
 
@@ -207,17 +298,44 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_day_has_so_many_tokens() {
-        let limit = DailyTokens::new(100, Arc::new(MemoryUsage::default())).unwrap();
+        let limit = DailyTokens::new(100, Arc::new(MemoryUsage::default()));
+        let spent = |tokens| DayUsage::of_run(Usage { input_tokens: tokens, ..Usage::default() }, Some(0.25));
         let (ann, bob) = (Principal::user("ann"), Principal::user("bob"));
         limit.check(ann.owner()).await.unwrap();
-        limit.count(ann.owner(), 99).await;
+        limit.count(ann.owner(), spent(99)).await;
         limit.check(ann.owner()).await.unwrap();
-        limit.count(ann.owner(), 30).await;
+        limit.count(ann.owner(), spent(30)).await;
         let limited = limit.check(ann.owner()).await.unwrap_err();
         assert!(limited.retry_after() <= Duration::from_secs(86_400));
         limit.check(bob.owner()).await.unwrap();
         let tomorrow = Timestamp::now() + jiff::SignedDuration::try_from(limited.retry_after()).unwrap();
         limit.check_at(ann.owner(), tomorrow).await.unwrap();
-        assert!(DailyTokens::new(0, Arc::new(MemoryUsage::default())).is_none());
+        let unlimited = DailyTokens::new(0, Arc::new(MemoryUsage::default()));
+        unlimited.count(ann.owner(), spent(1_000_000)).await;
+        unlimited.check(ann.owner()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn days_add_up_and_are_listed() {
+        use crate::sessions::memory::MemoryBlobs;
+
+        let store = BlobUsage::new(Arc::new(MemoryBlobs::default()));
+        let (ann, bob) = (Principal::user("ann"), Principal::user("bob"));
+        let run = |input_tokens, cost| {
+            let usage = Usage { input_tokens, output_tokens: 5, ..Usage::default() };
+            DayUsage::of_run(usage, cost)
+        };
+        let days: Vec<Date> = ["2026-02-10", "2026-02-11"].iter().map(|day| day.parse().unwrap()).collect();
+        store.add(ann.owner(), days[0], &run(10, Some(0.1))).await.unwrap();
+        store.add(ann.owner(), days[1], &run(20, Some(0.2))).await.unwrap();
+        let sum = store.add(ann.owner(), days[1], &run(30, None)).await.unwrap();
+        assert_eq!((sum.runs, sum.tokens, sum.usage.output_tokens, sum.cost_usd), (2, 60, 10, Some(0.2)));
+        let listed = store.days(ann.owner(), 10).await.unwrap();
+        assert_eq!(listed.iter().map(|(day, _)| *day).collect::<Vec<_>>(), [days[1], days[0]]);
+        assert_eq!(listed[0].1, sum);
+        assert_eq!(store.days(ann.owner(), 1).await.unwrap().len(), 1);
+        assert!(store.days(bob.owner(), 10).await.unwrap().is_empty());
+        // What an earlier version wrote.
+        assert_eq!(read(br#"{"tokens": 7}"#).tokens, 7);
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::config::Retry;
+use crate::telemetry::scope::retried;
 
 /// A model and how often to try it.
 pub(super) struct Candidate {
@@ -186,6 +187,7 @@ impl Call {
                 pause_ms,
                 "a model call failed; trying again"
             );
+            retried(name, code, false);
             self.pause = Some(pause);
             format!("{name} broke off; trying again")
         } else if self.at + 1 < self.candidates.len() && tries_next(error.kind) {
@@ -197,6 +199,7 @@ impl Call {
                 next,
                 "a model call failed; trying the next model"
             );
+            retried(name, code, true);
             let reason = format!("{name} failed; asking {next}");
             self.failures.push((self.at, error));
             self.at += 1;

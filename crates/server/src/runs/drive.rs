@@ -17,9 +17,11 @@ use tokio::sync::oneshot;
 use super::journal::Journal;
 use super::run::Run;
 use crate::clock::later;
-use crate::limits::Admitted;
+use crate::limits::{Admitted, DayUsage};
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, Sessions};
+use crate::telemetry::Telemetry;
+use crate::telemetry::tally::{End, Tally};
 
 /// How often a live run says that it is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -38,12 +40,14 @@ pub(super) struct Drive {
     pub(super) session: Option<(Sessions, Hold)>,
     /// Given back when the run has ended.
     pub(super) place: Admitted,
+    /// Where figures go.
+    pub(super) telemetry: Arc<Telemetry>,
 }
 
 impl Drive {
     /// Runs to the end. `held` is told once the session is held (or could not be); nothing was shown before.
     pub(super) async fn run(self, held: oneshot::Sender<Result<(), SessionError>>) {
-        let Self { run, agent, input, cx, journal, session, place } = self;
+        let Self { run, agent, input, cx, journal, session, place, telemetry } = self;
         let history = session.as_ref().map(|(_, hold)| hold.history.clone()).unwrap_or_default();
         let mut events = agent.run(history, input, cx);
         let mut keeper = Keeper {
@@ -52,9 +56,8 @@ impl Drive {
             place,
             transcript: Transcript::new(),
             started: None,
-            first_text_ms: None,
-            tools: 0,
-            steps: 0,
+            tally: Tally::new(agent.tools.clone()),
+            telemetry,
         };
 
         let Ok((session, early)) = hold_while_calling(session, &mut keeper, &mut events, held).await else {
@@ -145,9 +148,8 @@ struct Keeper {
     place: Admitted,
     transcript: Transcript,
     started: Option<Event>,
-    first_text_ms: Option<u64>,
-    steps: u32,
-    tools: u32,
+    tally: Tally,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Keeper {
@@ -199,45 +201,47 @@ impl Keeper {
         if batch.is_empty() {
             return Ok(terminal);
         }
-        for event in &batch {
+        let age = self.run.age_ms();
+        for event in &mut batch {
+            self.tally.take(&self.telemetry, event, age);
             self.transcript.apply(event);
-            match event {
-                Event::Started { .. } => self.started = Some(event.clone()),
-                Event::Text { .. } => {
-                    let run = &self.run;
-                    self.first_text_ms.get_or_insert_with(|| run.age_ms());
-                }
-                Event::Usage { .. } => self.steps += 1,
-                Event::ToolResult { .. } => self.tools += 1,
-                _ => {}
+            if let Event::Started { .. } = event {
+                self.started = Some(event.clone());
             }
         }
         let first = self.run.look().log().len() + 1;
-        self.journal.append(first, self.run.age_ms(), &batch).await?;
+        self.journal.append(first, age, &batch).await?;
         self.run.show(batch);
         Ok(terminal)
     }
 
     /// Commits the session, keeps the terminal event, and shows it.
     async fn end(mut self, session: Option<(Sessions, Hold)>, mut terminal: Event) {
-        let usage = self.run.look().usage();
-        self.place.count(usage.input_tokens + usage.output_tokens).await;
         if matches!(terminal, Event::Finished { outcome: Outcome::Cancelled })
             && self.run.look().checkpointed()
         {
             terminal = repair::lost();
         }
         let turn = self.turn(&terminal);
+        let spent = DayUsage::of_run(self.tally.usage(), self.tally.cost_usd());
+        let committing = async {
+            let (sessions, hold) = session?;
+            let usage = spent.for_message();
+            Some(sessions.commit(hold, turn, &terminal, self.started.as_ref(), usage).await)
+        };
+        // Two writes to two places: neither waits for the other.
+        let ((), committed) = tokio::join!(self.place.count(spent.clone()), committing);
         let mut count = None;
-        if let Some((sessions, hold)) = session {
-            let usage = serde_json::to_value(usage).unwrap_or_default();
-            match sessions.commit(hold, turn, &terminal, self.started.as_ref(), usage).await {
-                Ok(messages) => count = Some(messages),
-                Err(error) => {
-                    tracing::error!(run_id = %self.run.info.id, session_id = %self.run.info.session_id, %error,
-                        "the turn was not committed");
-                    terminal = not_saved(&error);
+        match committed {
+            None => {}
+            Some(Ok(messages)) => count = Some(messages),
+            Some(Err(error)) => {
+                tracing::error!(run_id = %self.run.info.id, session_id = %self.run.info.session_id, %error,
+                    "the turn was not committed");
+                if matches!(error, SessionError::LeaseLost) {
+                    self.telemetry.lease_conflict();
                 }
+                terminal = not_saved(&error);
             }
         }
         if let Some(count) = count {
@@ -248,33 +252,18 @@ impl Keeper {
             // The turn is committed; only a later replay of its events will miss the end, and repair adds it.
             tracing::warn!(run_id = %self.run.info.id, %error, "the end of the run log was not written");
         }
-        let (outcome, code) = match &terminal {
-            Event::Finished { outcome } => (outcome.as_str(), ""),
-            Event::Failed { code, .. } => ("failed", code.as_str()),
-            _ => ("", ""),
+        let bytes = self.run.look().sent();
+        let end = End {
+            run_id: self.run.info.id.as_str(),
+            session_id: self.run.info.session_id.as_str(),
+            terminal: &terminal,
+            total_ms: self.run.age_ms(),
+            events: n,
+            bytes,
+            readers: self.run.readers(),
         };
-        let model = match &self.started {
-            Some(Event::Started { model }) => model.as_str(),
-            _ => "",
-        };
-        tracing::info!(
-            target: "loquat::run",
-            run_id = %self.run.info.id,
-            session_id = %self.run.info.session_id,
-            outcome,
-            code,
-            model,
-            steps = self.steps,
-            tools = self.tools,
-            input_tokens = usage.input_tokens,
-            output_tokens = usage.output_tokens,
-            cache_read_tokens = usage.cache_read_tokens,
-            first_token_ms = self.first_text_ms,
-            total_ms = self.run.age_ms(),
-            events = n,
-            readers = self.run.readers(),
-            "run ended"
-        );
+        let record = self.tally.end(&self.telemetry, &end);
+        self.telemetry.run_ended(&record);
         self.run.show([terminal]);
     }
 

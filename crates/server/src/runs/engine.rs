@@ -4,10 +4,11 @@ mod registry;
 mod request;
 mod start;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
+use jiff::civil::Date;
 use loquat_agent::Agent;
 use loquat_agent::event::Event;
 use serde::Serialize;
@@ -18,8 +19,10 @@ use super::run::Run;
 use crate::auth::Owner;
 use crate::clock::Clock;
 use crate::ids::RunId;
-use crate::limits::RunLimits;
+use crate::limits::{DayUsage, RunLimits};
+use crate::sessions::blob::BlobError;
 use crate::sessions::service::Sessions;
+use crate::telemetry::Telemetry;
 
 pub use request::{Ask, OnBusy, OnDisconnect, StartError, StartRequest};
 
@@ -52,6 +55,7 @@ pub struct Engine {
     clock: Clock,
     on_disconnect: OnDisconnect,
     limits: RunLimits,
+    telemetry: OnceLock<Arc<Telemetry>>,
     runs: Registry,
     draining: AtomicBool,
 }
@@ -76,6 +80,7 @@ impl Engine {
             clock,
             on_disconnect,
             limits,
+            telemetry: OnceLock::new(),
             runs: Registry::default(),
             draining: AtomicBool::new(false),
         });
@@ -89,6 +94,23 @@ impl Engine {
     #[must_use]
     pub fn sessions(&self) -> Option<&Sessions> {
         self.sessions.as_ref()
+    }
+
+    /// Says where figures go. Once, before the first run; without it they go nowhere.
+    pub fn tell(&self, telemetry: Arc<Telemetry>) {
+        let _ = self.telemetry.set(telemetry);
+    }
+
+    /// What a user's runs used, day by day, the newest first; at most so many days.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn usage(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError> {
+        self.limits.days(owner, most).await
+    }
+
+    fn telemetry(&self) -> Arc<Telemetry> {
+        Arc::clone(self.telemetry.get_or_init(Arc::default))
     }
 
     /// What happens to a run whose last reader leaves.

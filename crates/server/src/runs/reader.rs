@@ -18,6 +18,7 @@ use super::log::{Entry, Pace};
 use super::run::Run;
 use crate::dialects::{Encoder, Flow, facts};
 use crate::host::ENDS;
+use crate::telemetry::scope;
 
 /// How long a stream may be silent.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -49,6 +50,9 @@ impl Reader {
         on_disconnect: OnDisconnect,
     ) -> Self {
         let grown = run.watch();
+        if let (true, Some(telemetry)) = (after > 0, scope::telemetry()) {
+            telemetry.resumed();
+        }
         if encoder.stateful() && after > 0 {
             let mut dropped = Vec::new();
             let look = run.look();
@@ -75,7 +79,7 @@ impl Reader {
     fn available(&mut self) -> Option<Bytes> {
         let Self { run, encoder, cursor, over, .. } = self;
         let mut out = Vec::new();
-        let look = run.look();
+        let mut look = run.look();
         let behind = look.log().len().saturating_sub(*cursor);
         let pace =
             if behind > FAR_BEHIND && look.terminal().is_none() { Pace::Joined } else { Pace::EachPiece };
@@ -92,6 +96,7 @@ impl Reader {
             *cursor = look.log().len();
         }
         *over |= look.terminal().is_some() && *cursor >= look.log().len();
+        look.add_sent(out.len());
         (!out.is_empty()).then(|| out.into())
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{Entry, Log};
 use crate::auth::Owner;
 use crate::ids::{RunId, SessionId};
+use crate::telemetry::cost;
 
 /// What is known about a run from its start. The first line of its stored log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +93,9 @@ struct State {
     /// The number of events when somebody first asked to stop.
     stop_asked: Option<u64>,
     usage: Usage,
+    cost_usd: Option<f64>,
+    /// Bytes given to readers.
+    sent: u64,
     text_chars: usize,
     checkpointed: bool,
     /// The user's message is stored.
@@ -121,7 +125,12 @@ impl Run {
             }
             state.ended = event.is_terminal();
             match &event {
-                Event::Usage { usage, .. } => state.usage += *usage,
+                Event::Usage { usage, cost_usd, .. } => {
+                    state.usage += *usage;
+                    if let Some(cost) = cost_usd {
+                        state.cost_usd = Some(cost::round(state.cost_usd.unwrap_or_default() + cost));
+                    }
+                }
                 Event::Text { text } => state.text_chars += text.chars().count(),
                 _ => {}
             }
@@ -241,6 +250,23 @@ impl Look<'_> {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.0.usage
+    }
+
+    /// What they cost in US dollars, where the prices are known.
+    #[must_use]
+    pub fn cost_usd(&self) -> Option<f64> {
+        self.0.cost_usd
+    }
+
+    /// How many bytes readers were given.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.0.sent
+    }
+
+    /// Counts bytes that a reader is given.
+    pub fn add_sent(&mut self, bytes: usize) {
+        self.0.sent += bytes as u64;
     }
 
     /// Whether it was ended because its process ends.

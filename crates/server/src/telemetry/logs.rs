@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
+use super::json::JsonLayer;
 use crate::config::LogConfig;
 
 /// A filter that cannot be read, or logs that were set up before.
@@ -41,8 +42,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let terminal = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
     if config.json.unwrap_or(!terminal) {
-        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
-        registry.with(layer).try_init()?;
+        registry.with(JsonLayer::new(config.service.clone(), config.function.clone())).try_init()?;
     } else {
         let layer = tracing_subscriber::fmt::layer()
             .with_ansi(terminal)

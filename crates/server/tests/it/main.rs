@@ -2,7 +2,8 @@
 //! `auth` sign-in, ownership and limits;
 //! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API;
 //! `local_model` the embedded model with its real weights;
-//! `models` every provider against the mock model server, by one suite.
+//! `models` every provider against the mock model server, by one suite;
+//! `telemetry` what an operator is told.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
 
@@ -11,3 +12,4 @@ mod lambda;
 #[cfg(feature = "local-model")]
 mod local_model;
 mod models;
+mod telemetry;

@@ -11,6 +11,8 @@ mod response;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::ENDS;
+use crate::telemetry::scope::{self, InvocationFacts, Scope};
 use client::{Next, RuntimeApi};
 
 /// Where the runtime API is and how many invocations this process takes at once.
@@ -91,7 +94,13 @@ async fn work(router: Router, mut api: RuntimeApi) -> Result<(), LambdaError> {
         };
         first = false;
         let id = next.request_id.clone();
-        if let Err(error) = answer(&router, &mut api, next).await {
+        let facts = InvocationFacts {
+            request_id: id.clone(),
+            xray_trace_id: next.trace_id.clone(),
+            cold_start: COLD.swap(false, Ordering::Relaxed),
+        };
+        let scope = Scope { invocation: Some(Arc::new(facts)), ..Scope::default() };
+        if let Err(error) = scope::enter(Arc::new(scope), answer(&router, &mut api, next)).await {
             // The client left, or the answer was too large for Lambda. The next invocation is not concerned.
             tracing::warn!(request_id = %id, %error, "the invocation's answer was not taken");
         }
@@ -128,6 +137,9 @@ fn instant(epoch_ms: u64) -> Instant {
     let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left
 }
+
+/// Whether this process has not had its first invocation yet.
+static COLD: AtomicBool = AtomicBool::new(true);
 
 /// How long before Lambda's deadline readers are told to carry on elsewhere.
 const HAND_OVER: Duration = Duration::from_secs(20);

@@ -20,6 +20,7 @@ use crate::runs::run::{Run, RunInfo};
 use crate::sessions::document::Lease;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, SessionKey, Wish};
+use crate::telemetry::scope::{self, RunFacts, Scope};
 
 /// How long to wait for another process to go on.
 const RETRY: Duration = Duration::from_millis(250);
@@ -78,7 +79,7 @@ impl Engine {
                     }
                 }
                 // Another writer was faster: who holds the session now?
-                Err(StartError::Session(SessionError::LeaseLost)) => {}
+                Err(StartError::Session(SessionError::LeaseLost)) => self.telemetry().lease_conflict(),
                 Err(StartError::Session(SessionError::Busy(busy))) => match request.on_busy {
                     OnBusy::Reject => return Err(StartError::Busy(busy)),
                     OnBusy::Queue => self.wait_for(&key, &busy).await?,
@@ -145,17 +146,20 @@ impl Engine {
             Ask::Resume { decisions, .. } => RunInput::Resume(decisions.clone()),
         };
         let session = self.sessions.clone().zip(hold);
-        let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session, place };
+        let telemetry = self.telemetry();
+        let facts = RunFacts::new(run_id.shared(), key.id.shared(), request.principal.user.as_deref());
+        let scope = Scope::of_run(Arc::clone(&telemetry), facts);
+        let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session, place, telemetry };
         let (held, confirmed) = oneshot::channel();
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
-        tokio::spawn(async move {
+        tokio::spawn(scope::enter(scope, async move {
             if AssertUnwindSafe(drive.run(held)).catch_unwind().await.is_err() {
                 tracing::error!(run_id = %driven.info.id, "the run's task panicked");
                 driven.show([repair::lost()]);
             }
             engine.forget_later(&driven);
-        });
+        }));
         match confirmed.await {
             Ok(Ok(())) => {
                 run.set_held();

@@ -1,0 +1,52 @@
+//! `[telemetry]`: what operators are told, beside the log.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// The keys of `[telemetry]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTelemetry {
+    /// What this service is called in logs, metrics and traces.
+    pub service: Option<String>,
+    /// What a caller of `/metrics` must show as a bearer token.
+    pub metrics_token: Option<Secret>,
+    /// Whether metrics go to CloudWatch by log lines (Embedded Metric Format).
+    pub emf: Option<bool>,
+    /// Their namespace.
+    pub emf_namespace: Option<String>,
+}
+
+/// What operators are told.
+#[derive(Clone, Debug, Default)]
+pub struct TelemetryConfig {
+    /// What this service is called.
+    pub service: String,
+    /// The Lambda function, if this is one.
+    pub function: Option<String>,
+    /// What a caller of `/metrics` must show.
+    pub metrics_token: Option<Secret>,
+    /// The namespace of metrics in CloudWatch; `None` where they do not go there.
+    pub emf: Option<String>,
+}
+
+impl TelemetryConfig {
+    /// From what was written, and from the variables of Lambda and OpenTelemetry.
+    pub(super) fn new(raw: &RawTelemetry, env: &BTreeMap<String, String>, on_lambda: bool) -> Self {
+        let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+        let service = raw.service.clone().or_else(|| set("OTEL_SERVICE_NAME"));
+        let emf = raw.emf.unwrap_or(on_lambda);
+        Self {
+            service: service.or_else(|| set("POWERTOOLS_SERVICE_NAME")).unwrap_or_else(|| "loquat".into()),
+            function: set("AWS_LAMBDA_FUNCTION_NAME"),
+            metrics_token: raw.metrics_token.clone(),
+            emf: emf.then(|| {
+                let own = raw.emf_namespace.clone();
+                own.or_else(|| set("POWERTOOLS_METRICS_NAMESPACE")).unwrap_or_else(|| "Loquat".into())
+            }),
+        }
+    }
+}
