@@ -7,6 +7,7 @@ pub mod aws;
 pub mod clock;
 pub mod config;
 pub mod dialects;
+pub mod embed;
 pub mod host;
 pub mod http;
 pub mod ids;

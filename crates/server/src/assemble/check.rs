@@ -11,7 +11,7 @@ pub async fn check(config: &Config) -> (Vec<Checked>, Vec<SourceStatus>) {
     let aws = aws::loader(None);
     let cx =
         BuildContext { local: local::factory(config), aws: Some(aws.clone()), ..BuildContext::default() };
-    let deps = ToolDeps { base_env: config.child_env.clone(), aws: Some(aws), memory: None, objects: None };
+    let deps = ToolDeps { base_env: config.child_env.clone(), aws: Some(aws), ..ToolDeps::default() };
     let toolbox = Toolbox::start(&config.tools, &deps);
     let checked = tokio::join!(models::check(&config.models, &cx), toolbox.check());
     toolbox.shutdown().await;

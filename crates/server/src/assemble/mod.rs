@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use loquat_agent::Agent;
 use loquat_agent::context::{ContextStrategy, Null, SlidingWindow, Summarizing, TokenBudget};
 use loquat_agent::model::Model;
+use loquat_agent::tool::Tool;
 use loquat_agent::tool_set::ToolSet;
 use serde_json::json;
 
@@ -24,7 +25,7 @@ use crate::config::{Config, StoreConfig};
 use crate::http::guard::Guard;
 use crate::http::security::{Exposure, Security, WebConfigError};
 use crate::limits::{BlobUsage, MemoryUsage, RunLimits, UsageStore};
-use crate::models::{self, BuildContext, Provider};
+use crate::models::{self, BuildContext, ModelConfig, Provider};
 use crate::runs::engine::{AgentSource, Engine};
 use crate::runs::files::FileJournals;
 use crate::runs::journal::NoJournals;
@@ -70,6 +71,17 @@ pub struct Service {
     pub toolbox: Arc<Toolbox>,
 }
 
+/// What a program that embeds the service brings of its own.
+#[derive(Clone, Default)]
+pub struct Own {
+    /// Answers in place of the configured models.
+    pub model: Option<Arc<dyn Model>>,
+    /// Tools beside the configured ones.
+    pub tools: Vec<Arc<dyn Tool>>,
+    /// Decides who is asking in place of what is configured.
+    pub auth: Option<Arc<dyn Authenticator>>,
+}
+
 /// Puts a service together. Opens the store; does no other I/O. Must be called inside a tokio runtime.
 ///
 /// # Errors
@@ -83,7 +95,23 @@ pub fn assemble(config: &Config) -> Result<Service, AssembleError> {
 /// # Errors
 /// [`AssembleError`].
 pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError> {
-    let auth: Arc<dyn Authenticator> = config.auth.build(Some(&config.folders.data), host)?;
+    assemble_with(config, host, Own::default())
+}
+
+/// The same for a program that brings parts of its own.
+///
+/// # Errors
+/// [`AssembleError`].
+pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, AssembleError> {
+    let mut config = config.clone();
+    if let Some(model) = &own.model {
+        config.models = vec![ModelConfig { id: model.name().to_owned(), ..ModelConfig::default() }];
+    }
+    let config = &config;
+    let auth: Arc<dyn Authenticator> = match own.auth {
+        Some(auth) => auth,
+        None => config.auth.build(Some(&config.folders.data), host)?,
+    };
     let signs_in = auth.kind() != "none";
     let exposure = match host {
         _ if signs_in => Exposure::SignIn,
@@ -97,7 +125,10 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
     let aws = aws::loader(None);
     let build =
         BuildContext { local: local::factory(config), aws: Some(aws.clone()), ..BuildContext::default() };
-    let model = models::build(&config.models, &build)?;
+    let model = match own.model {
+        Some(model) => model,
+        None => models::build(&config.models, &build)?,
+    };
     let memory: Option<Arc<dyn MemoryStore>> =
         sessions.as_ref().map(|sessions| Arc::new(BlobMemory::new(Arc::clone(&sessions.store))) as _);
     let deps = ToolDeps {
@@ -105,6 +136,7 @@ pub fn assemble_on(config: &Config, host: Host) -> Result<Service, AssembleError
         aws: Some(aws.clone()),
         memory: memory.clone(),
         objects: None,
+        own: own.tools,
     };
     let toolbox = Arc::new(Toolbox::start(&config.tools, &deps));
     let agents = agents(config, Arc::clone(&model), &toolbox, aws.clone())?;

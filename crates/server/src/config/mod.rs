@@ -226,6 +226,18 @@ impl Config {
         lambda(&env::process()).map(|host| host.runtime_api)
     }
 
+    /// From the text of a `loquat.toml` that is no file, and the process's environment unless another one is given.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn from_text(text: &str, env: Option<&BTreeMap<String, String>>) -> Result<Self, ConfigError> {
+        let env = env.cloned().unwrap_or_else(env::process);
+        let mut raw = file::parse(Path::new("settings"), text)?;
+        env::apply(&mut raw, &env)?;
+        let places = file::Places::new(None, text.to_owned(), env.clone());
+        Self::check(raw, None, &env, &places)
+    }
+
     /// The same with an environment given as a map.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct ToolDeps {
     pub memory: Option<Arc<dyn MemoryStore>>,
     /// How Python tools are read from S3; with `aws` and without this, by the server's own credentials.
     pub objects: Option<ObjectReader>,
+    /// Tools of a program that embeds the server.
+    pub own: Vec<Arc<dyn Tool>>,
 }
 
 /// What kind of source it is.
@@ -43,6 +45,8 @@ pub struct ToolDeps {
 pub enum SourceKind {
     /// Part of the server.
     Builtin,
+    /// Part of the program that embeds the server.
+    Own,
     /// An MCP server.
     Mcp,
     /// The Python worker.
@@ -118,6 +122,8 @@ impl Toolbox {
         let (tools, builtin_problems) = builtin::start(config, deps);
         let mut fixed: Vec<Offer> =
             tools.into_iter().map(|tool| Offer { source: BUILTIN.into(), approval: None, tool }).collect();
+        let own = deps.own.iter().cloned();
+        fixed.extend(own.map(|tool| Offer { source: OWN.into(), approval: None, tool }));
         let (functions, lambda_problems) = functions(config, deps);
         fixed.extend(functions);
         let version = Arc::new(AtomicU64::new(0));
@@ -190,6 +196,7 @@ impl Toolbox {
         let mut all = Vec::new();
         let fixed = [
             (BUILTIN, SourceKind::Builtin, &self.builtin_problems),
+            (OWN, SourceKind::Own, &Vec::new()),
             (LAMBDA, SourceKind::Lambda, &self.lambda_problems),
         ];
         for (name, kind, problems) in fixed {
@@ -237,8 +244,9 @@ impl Toolbox {
     }
 }
 
-/// The names of the two sources that need no connection.
+/// The names of the sources that need no connection.
 const BUILTIN: &str = "builtin";
+const OWN: &str = "own";
 const LAMBDA: &str = "lambda";
 
 /// The Lambda functions, and what is wrong with the others.
