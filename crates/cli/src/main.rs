@@ -2,12 +2,15 @@
 
 mod chat;
 mod check;
+mod completions;
 mod deploy;
 mod destroy;
 mod doctor;
+mod examples;
 mod init;
 mod keys;
 mod logs;
+mod man;
 #[cfg(feature = "local-model")]
 mod model;
 mod package;
@@ -49,6 +52,11 @@ enum Command {
     Destroy(destroy::Args),
     /// Examine a deployed agent
     Doctor(doctor::Args),
+    /// Print the completions of a shell
+    Completions(completions::Args),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(man::Args),
     /// Fetch the built-in model
     #[cfg(feature = "local-model")]
     Model(model::Args),
@@ -70,6 +78,11 @@ fn main() -> std::process::ExitCode {
         Command::Logs(args) => logs::run(args),
         Command::Destroy(args) => destroy::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => {
+            completions::run(&args);
+            Ok(())
+        }
+        Command::Man(args) => man::run(&args),
         #[cfg(feature = "local-model")]
         Command::Model(args) => model::run(args),
     };

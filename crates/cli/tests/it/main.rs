@@ -9,6 +9,7 @@ mod bad_input;
 mod chat;
 mod clients;
 mod durability;
+mod examples;
 mod runs;
 mod sessions;
 mod settings;

@@ -75,3 +75,20 @@ async fn check_asks_models_and_names_the_culprit() {
     }
     assert!(!said.contains("sk-canary"), "a key is never printed");
 }
+
+/// What a release brings beside the program is made by the program itself.
+#[test]
+fn it_describes_itself_to_shells_and_man() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = binary(&[].into()).args(["completions", shell]).output().unwrap();
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && script.contains("retail-banking"), "{shell}");
+        assert!(script.contains("doctor"), "{shell}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(binary(&[].into()).arg("man").arg(folder.path()).status().unwrap().success());
+    for page in ["loquat.1", "loquat-serve.1", "loquat-keys-add.1"] {
+        let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}: {text}");
+    }
+}

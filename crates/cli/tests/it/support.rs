@@ -85,9 +85,23 @@ impl Call {
         self.send(&json!({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]}));
     }
 
+    /// Asks for one tool and ends; gives the request.
+    pub(crate) fn ask(self, id: &str, tool: &str, input: &Value) -> Value {
+        let function = json!({"name": tool, "arguments": input.to_string()});
+        let call = json!({"index": 0, "id": id, "type": "function", "function": function});
+        self.send(
+            &json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null}]}),
+        );
+        self.finish("tool_calls")
+    }
+
     /// Ends the answer well; gives the request.
     pub(crate) fn end(self) -> Value {
-        self.send(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}));
+        self.finish("stop")
+    }
+
+    fn finish(self, reason: &str) -> Value {
+        self.send(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}));
         self.send(&json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}));
         let _ = self.pieces.send("data: [DONE]\n\n".into());
         self.request
