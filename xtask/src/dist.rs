@@ -1,13 +1,16 @@
 //! `cargo xtask dist`: release archives that are the same bytes when built again from the same commit.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use anyhow::{Context, Result};
 
-use crate::program::{built, capture, program, root, run as run_program, step, target_folder};
-use crate::web;
+use crate::program::{capture, find, program, root, run as run_program, step, target_folder};
+use crate::{archive, sbom, web};
+
+/// The binaries for Lambda: the word in their names, the target they are built for.
+const LAMBDA: &[(&str, &str)] =
+    &[("arm64", "aarch64-unknown-linux-musl"), ("x86_64", "x86_64-unknown-linux-musl")];
 
 /// What `dist` accepts.
 #[derive(clap::Args)]
@@ -15,37 +18,143 @@ pub(crate) struct Arguments {
     /// The folder that gets the archives; `dist` in Cargo's target folder by default.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// The platform to build for, as Rust calls it; this machine's by default. Another one needs its standard library
+    /// (`rustup target add`) and cargo-zigbuild.
+    #[arg(long)]
+    target: Option<String>,
 }
 
-/// Builds the program and packs it with its documents, a list of its parts, and checksums.
+/// Builds the program and packs it with what belongs to it: the binaries for Lambda, completions, manual pages,
+/// documents, the list of its parts. Writes the archive and its checksum.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     web::build()?;
-    step("the program (release)");
-    run_program(&mut program("cargo", ["build", "--release", "--locked", "--package", "loquat"]))?;
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
         None => target_folder()?.join("dist"),
     };
-    let name = format!("loquat-{}-{}-{}", version()?, std::env::consts::ARCH, std::env::consts::OS);
+    let host = host()?;
+    let target = arguments.target.as_deref().unwrap_or(&host);
+    let name = format!("loquat-{}-{}", version()?, platform(target));
     let folder = out.join(&name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    copy(&built("release", "loquat")?, &folder.join("loquat"))?;
+
+    step("the program (release)");
+    let built = build("loquat", &[], (target != host).then_some(target))?;
+    copy(&built, &folder.join("loquat"))?;
+    let describer = if target == host { built } else { build("loquat", &[], None)? };
+    step("the binaries for Lambda (release)");
+    for file in lambda(&host, &folder)? {
+        println!("{file}");
+    }
+    step("completions and manual pages");
+    describe(&describer, &folder)?;
     for document in ["LICENSE", "README.md", "CHANGELOG.md"] {
         copy(&root().join(document), &folder.join(document))?;
     }
-    std::fs::write(folder.join("sbom.cdx.json"), serde_json::to_vec_pretty(&parts()?)?)?;
+    std::fs::write(folder.join("sbom.cdx.json"), sbom::text(target)?)?;
     step("the archive");
-    let archive = out.join(format!("{name}.tar.gz"));
-    pack(&out, &name, &archive)?;
-    let sum = sha256(&archive)?;
-    let line = format!("{sum}  {name}.tar.gz\n");
-    std::fs::write(out.join(format!("{name}.tar.gz.sha256")), &line)?;
+    let line = archive::pack(&out, &name, commit_time()?.trim())?;
     print!("{line}");
     println!("in {}", out.display());
     Ok(())
+}
+
+/// The release binaries for Lambda that this machine can build, in a folder. Static ones where cargo-zigbuild is.
+fn lambda(host: &str, folder: &Path) -> Result<Vec<String>> {
+    let own = host.split('-').next().unwrap_or_default();
+    let mut files = Vec::new();
+    for (word, triple) in LAMBDA {
+        let native = triple.starts_with(own);
+        let target = match (is_installed(triple) && find("cargo-zigbuild").is_some(), native) {
+            (true, _) => Some(*triple),
+            (false, true) => None,
+            (false, false) => {
+                println!(
+                    "No binary for Lambda on {word}: that needs `rustup target add {triple}` and cargo-zigbuild (`pip \
+                     install cargo-zigbuild ziglang`)."
+                );
+                continue;
+            }
+        };
+        let built = build("bootstrap", &["--no-default-features"], target)?;
+        copy(&built, &folder.join(format!("bootstrap-{word}")))?;
+        files.push(format!("bootstrap-{word}"));
+    }
+    Ok(files)
+}
+
+/// Completions and manual pages, made by the program itself.
+fn describe(loquat: &Path, folder: &Path) -> Result<()> {
+    let loquat = loquat.to_string_lossy();
+    let completions = folder.join("completions");
+    std::fs::create_dir_all(&completions)?;
+    for (shell, file) in
+        [("bash", "loquat.bash"), ("elvish", "loquat.elv"), ("fish", "loquat.fish"), ("zsh", "_loquat")]
+    {
+        let script = capture(&mut program(&loquat, ["completions", shell]))?;
+        std::fs::write(completions.join(file), script)?;
+    }
+    run_program(program(&loquat, ["man"]).arg(folder.join("man")))
+}
+
+/// Builds a binary of the release profile and gives its path.
+fn build(binary: &str, more: &[&str], target: Option<&str>) -> Result<PathBuf> {
+    let verb = if target.is_some() { "zigbuild" } else { "build" };
+    let mut command =
+        program("cargo", [verb, "--release", "--locked", "--package", "loquat", "--bin", binary]);
+    command.args(more);
+    if let Some(target) = target {
+        command.args(["--target", target]);
+    }
+    run_program(reproducible(&mut command)?)?;
+    let folder = target_folder()?;
+    let folder = target.map_or(folder.clone(), |target| folder.join(target));
+    Ok(folder.join("release").join(format!("{binary}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Takes out of a build what differs between machines: the paths of sources, the time.
+#[allow(clippy::disallowed_methods, reason = "the server's rule is about the server")]
+fn reproducible(command: &mut Command) -> Result<&mut Command> {
+    let cargo = match std::env::var_os("CARGO_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").context("there is no home folder")?).join(".cargo"),
+    };
+    let places = [(cargo.as_path(), "cargo"), (root(), "loquat")];
+    let flags = |option: &str, between: &str| {
+        let all = places.map(|(path, name)| format!("{option}={}=/{name}", path.display()));
+        all.join(between)
+    };
+    Ok(command
+        .env("CARGO_ENCODED_RUSTFLAGS", flags("--remap-path-prefix", "\u{1f}"))
+        .env("CFLAGS", flags("-ffile-prefix-map", " "))
+        .env("CARGO_INCREMENTAL", "0")
+        .env("SOURCE_DATE_EPOCH", commit_time()?.trim()))
+}
+
+fn commit_time() -> Result<String> {
+    capture(&mut program("git", ["log", "-1", "--format=%ct"]))
+}
+
+fn host() -> Result<String> {
+    let text = capture(&mut program("rustc", ["-vV"]))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not say what machine this is")?.to_owned())
+}
+
+/// Whether the standard library of a target is there.
+fn is_installed(triple: &str) -> bool {
+    let folder = capture(&mut program("rustc", ["--print", "target-libdir", "--target", triple]));
+    folder.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
+}
+
+/// `x86_64-linux` of `x86_64-unknown-linux-gnu`; the kind of C library is named where it is not the usual one.
+fn platform(triple: &str) -> String {
+    let parts: Vec<&str> =
+        triple.split('-').filter(|part| !matches!(*part, "unknown" | "gnu" | "pc")).collect();
+    parts.join("-")
 }
 
 fn version() -> Result<String> {
@@ -59,54 +168,25 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Packs with fixed order, owner and times (the commit's), so that the same input gives the same bytes.
-fn pack(folder: &Path, name: &str, archive: &Path) -> Result<()> {
-    let time = capture(&mut program("git", ["log", "-1", "--format=%ct"]))?;
-    let mtime = format!("--mtime=@{}", time.trim());
-    let plain = archive.with_extension("");
-    run_program(
-        program(
-            "tar",
-            ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", &mtime, "--create", "--file"],
-        )
-        .arg(&plain)
-        .arg(name)
-        .current_dir(folder),
-    )?;
-    run_program(program("gzip", ["--no-name", "--best", "--force"]).arg(&plain))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn sha256(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
-}
+    #[test]
+    fn archives_are_named_by_what_people_call_their_machine() {
+        assert_eq!(platform("x86_64-unknown-linux-gnu"), "x86_64-linux");
+        assert_eq!(platform("aarch64-unknown-linux-musl"), "aarch64-linux-musl");
+        assert_eq!(platform("aarch64-apple-darwin"), "aarch64-apple-darwin");
+    }
 
-/// The crates in the program, as a CycloneDX document.
-fn parts() -> Result<Value> {
-    let tree = ["tree", "--locked", "--package", "loquat", "--edges", "normal", "--prefix", "none"];
-    let text = capture(program("cargo", tree).args(["--format", "{p}|{l}"]))?;
-    let mut components: Vec<Value> = Vec::new();
-    for line in text.lines() {
-        let (package, license) = line.split_once('|').unwrap_or((line, ""));
-        let mut words = package.split_whitespace();
-        let (Some(name), Some(version)) = (words.next(), words.next()) else { continue };
-        let version = version.trim_start_matches('v');
-        let license = license.trim_end_matches(" (*)").replace('/', " OR ");
-        let mut component = json!({
-            "type": "library", "name": name, "version": version, "purl": format!("pkg:cargo/{name}@{version}"),
-        });
-        if !license.is_empty() {
-            component["licenses"] = json!([{ "expression": license }]);
-        }
-        components.push(component);
+    #[test]
+    fn no_path_of_this_machine_gets_into_a_release() {
+        let mut command = Command::new("true");
+        let command = reproducible(&mut command).unwrap();
+        let flags =
+            command.get_envs().find(|(name, _)| *name == "CARGO_ENCODED_RUSTFLAGS").unwrap().1.unwrap();
+        let flags = flags.to_str().unwrap();
+        assert!(flags.contains(&format!("{}=/loquat", root().display())), "{flags}");
+        assert_eq!(flags.split('\u{1f}').count(), 2);
     }
-    components.sort_by_key(|component| component["purl"].to_string());
-    components.dedup();
-    if components.len() < 2 {
-        bail!("cargo tree named no dependencies");
-    }
-    let program = json!({ "type": "application", "name": "loquat", "version": version()? });
-    let metadata = json!({ "component": program });
-    Ok(json!({ "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "metadata": metadata,
-        "components": components }))
 }

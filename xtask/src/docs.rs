@@ -1,5 +1,7 @@
 //! `cargo xtask docs`: the API documentation without a warning, and the guide with its links checked.
 
+#[cfg(test)]
+mod costs;
 mod links;
 
 use anyhow::{Result, bail};
@@ -15,7 +17,8 @@ pub(crate) fn run() -> Result<()> {
     }
     if find("mdbook").is_none() {
         println!(
-            "mdbook is not installed (cargo install mdbook): the guide's links are checked, it is not rendered."
+            "mdbook is not installed (`cargo install mdbook --locked`, some minutes): the guide's links are checked, \
+             it is not rendered. With it, this command renders; `mdbook serve docs` shows it while you write."
         );
         return Ok(());
     }
@@ -33,7 +36,11 @@ pub(crate) fn check() -> Result<()> {
         if path.extension().is_some_and(|extension| extension == "md") {
             links::check(&path, &mut broken)?;
         }
+        if path.ends_with("CONTRIBUTING.md") {
+            links::check_paths(&path, &mut broken)?;
+        }
     }
+    links::check_summary(&mut broken)?;
     for line in &broken {
         println!("{line}");
     }

@@ -3,6 +3,7 @@
 // The output of these commands is their purpose.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod archive;
 mod bench;
 mod dist;
 mod docs;
@@ -14,6 +15,7 @@ mod package;
 mod program;
 mod python;
 mod run;
+mod sbom;
 mod shots;
 mod stamp;
 mod test;
@@ -56,6 +58,12 @@ enum Command {
     Docs,
     /// Make the release archives with checksums.
     Dist(dist::Arguments),
+    /// Print the list of a release's parts (CycloneDX).
+    Sbom {
+        /// The platform, as Rust calls it.
+        #[arg(long, default_value = "x86_64-unknown-linux-gnu")]
+        target: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -71,6 +79,9 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Docs => docs::run(),
         Command::Dist(arguments) => dist::run(&arguments),
+        Command::Sbom { target } => {
+            sbom::text(&target).map(|text| print!("{}", String::from_utf8_lossy(&text)))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,33 @@ pub(super) fn check(path: &Path, broken: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
+/// Folders whose paths are meant from the root when a document names them in code.
+const ROOTS: &[&str] = &[".ci/", "bench/", "crates/", "deploy/", "docs/", "examples/", "web/", "xtask/"];
+
+/// Adds a line for each path of the repository that a document names in code and that is not there. `NAME` is a blank.
+pub(super) fn check_paths(path: &Path, broken: &mut Vec<String>) -> Result<()> {
+    let text = read(&root().join(path))?;
+    for named in prose(&text).flat_map(|line| line.split('`').skip(1).step_by(2)) {
+        let is_path = ROOTS.iter().any(|folder| named.starts_with(folder));
+        if is_path && !named.contains("NAME") && !root().join(named).exists() {
+            broken.push(format!("{}: `{named}` is not there", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Adds a line for each page of the guide that its table of contents does not name: mdbook would leave it out.
+pub(super) fn check_summary(broken: &mut Vec<String>) -> Result<()> {
+    let summary = read(&root().join("docs/SUMMARY.md"))?;
+    for entry in root().join("docs").read_dir().context("cannot read docs")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".md") && name != "SUMMARY.md" && !summary.contains(&format!("]({name})")) {
+            broken.push(format!("docs/SUMMARY.md: {name} is not in it"));
+        }
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -82,6 +109,18 @@ mod tests {
         let text = "# The `first` one, 2 of 3\n[a](x.md#y) `[no](code)` [`b`](z.md)\n```\n[no](block)\n```\n![c](p.png)";
         assert_eq!(links(text), ["p.png", "x.md#y", "z.md"]);
         assert_eq!(headings(text).collect::<Vec<_>>(), ["the-first-one-2-of-3"]);
+    }
+
+    #[test]
+    fn a_path_that_is_gone_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("page.md");
+        std::fs::write(&page, "`xtask/src/docs.rs` `crates/NAME.rs` `cargo x`\nand `docs/gone.md`\n")
+            .unwrap();
+        let mut broken = Vec::new();
+        check_paths(&page, &mut broken).unwrap();
+        assert_eq!(broken.len(), 1, "{broken:?}");
+        assert!(broken[0].ends_with("`docs/gone.md` is not there"), "{broken:?}");
     }
 
     #[test]
