@@ -155,7 +155,7 @@ fn frame(out: &mut Vec<u8>, n: Option<u64>, event: Option<&str>, data: &impl Ser
 }
 
 /// A tool's answer for people: its text, or its one JSON value, or all blocks.
-fn output(content: &[ToolContent]) -> Value {
+pub(super) fn output(content: &[ToolContent]) -> Value {
     match content {
         [ToolContent::Text(text)] => Value::String(text.clone()),
         [ToolContent::Json(value)] => value.clone(),

@@ -1,6 +1,8 @@
 //! Wire formats: projections of one run log. The only place in the server that knows wire names.
 
+pub(crate) mod answer;
 mod chat;
+pub(crate) mod openai;
 
 use loquat_agent::event::Usage;
 
@@ -64,10 +66,10 @@ pub trait Encoder: Send {
 pub fn encoder(form: &Form) -> Box<dyn Encoder> {
     match form.dialect {
         DialectName::Chat => Box::new(chat::Chat::new(form.all)),
+        DialectName::Openai => Box::new(openai::Openai::new(form)),
         // Not readable yet: no route makes runs of them, and `GET /runs/{id}/events` refuses their names.
         DialectName::AgUi
         | DialectName::AiSdk
-        | DialectName::Openai
         | DialectName::OpenaiResponses
         | DialectName::Agentcore
         | DialectName::A2a
@@ -79,10 +81,9 @@ pub fn encoder(form: &Form) -> Box<dyn Encoder> {
 #[must_use]
 pub fn readable(dialect: DialectName) -> bool {
     match dialect {
-        DialectName::Chat => true,
+        DialectName::Chat | DialectName::Openai => true,
         DialectName::AgUi
         | DialectName::AiSdk
-        | DialectName::Openai
         | DialectName::OpenaiResponses
         | DialectName::Agentcore
         | DialectName::A2a
@@ -96,11 +97,12 @@ pub fn takes_back(form: &Form) -> bool {
     match form.dialect {
         DialectName::Chat | DialectName::AiSdk => form.all,
         DialectName::AgUi => true,
+        // Their streams only ever add. An answer that is sent whole is made when it is complete.
         DialectName::Openai
         | DialectName::OpenaiResponses
         | DialectName::Agentcore
         | DialectName::A2a
-        | DialectName::Mcp => false,
+        | DialectName::Mcp => form.options["whole"] == true,
     }
 }
 

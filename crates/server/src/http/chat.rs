@@ -19,7 +19,7 @@ use crate::app::AppState;
 use crate::auth::Principal;
 use crate::dialects::{Encoder, encoder};
 use crate::ids::{self, Id};
-use crate::runs::engine::{Ask, OnBusy, StartRequest};
+use crate::runs::engine::{Ask, OnBusy, StartRequest, Wants};
 use crate::runs::reader::{HEARTBEAT, Reader};
 use crate::runs::run::{DialectName, Form, Run};
 
@@ -58,18 +58,18 @@ impl Events {
     /// The `chat` dialect in this form.
     #[must_use]
     pub fn form(self) -> Form {
-        Form { dialect: DialectName::Chat, all: self == Self::All }
+        Form { all: self == Self::All, ..Form::of(DialectName::Chat) }
     }
 }
 
 /// A file sent along with a message.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Attachment {
-    name: String,
-    media_type: String,
+pub(super) struct Attachment {
+    pub(super) name: String,
+    pub(super) media_type: String,
     /// Base64.
-    data: String,
+    pub(super) data: String,
 }
 
 /// Answers a message.
@@ -93,6 +93,7 @@ pub async fn post(
         on_busy: body.on_busy.unwrap_or(state.settings.on_busy),
         client_tools: Vec::new(),
         params: Params::default(),
+        wants: Wants::default(),
         principal,
     };
     start(&state, request).await
@@ -181,7 +182,7 @@ pub fn events(
     sse(Reader::new(run, encoder, after, on_disconnect).into_stream(), headers, id)
 }
 
-fn sse(
+pub(super) fn sse(
     body: impl stream::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send + 'static,
     headers: &'static [(&'static str, &'static str)],
     run_id: Option<HeaderValue>,
@@ -210,7 +211,7 @@ fn message(state: &AppState, text: &str, attachments: &[Attachment]) -> Result<M
     }
     let mut content = Vec::with_capacity(attachments.len() + 1);
     for (n, attachment) in attachments.iter().enumerate() {
-        content.push(attached(state, n, attachment)?);
+        content.push(attached(state, &format!("attachments[{n}]"), n, attachment)?);
     }
     if !text.trim().is_empty() {
         content.push(Content::Text(text.to_owned()));
@@ -221,15 +222,23 @@ fn message(state: &AppState, text: &str, attachments: &[Attachment]) -> Result<M
     Ok(Message::new(Role::User, content))
 }
 
-/// A file as a content block. Its kind is taken from its bytes; what the client says must agree.
-fn attached(state: &AppState, n: usize, attachment: &Attachment) -> Result<Content, Problem> {
-    let wrong = |what: &str| Problem::bad("invalid_attachment", format!("attachments[{n}]: {what}"));
+/// A file as a content block. Its kind is taken from its bytes; what the client says must agree. Problems name its
+/// `place` in the request.
+pub(super) fn attached(
+    state: &AppState,
+    place: &str,
+    n: usize,
+    attachment: &Attachment,
+) -> Result<Content, Problem> {
+    let wrong = |what: &str| Problem::bad("invalid_attachment", format!("{place}: {what}")).at(place);
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(&attachment.data)
         .map_err(|_| wrong("data is not base64"))?;
     if bytes.len() > state.settings.attachment_bytes {
-        let detail = format!("attachments[{n}]: over the limit of {} bytes", state.settings.attachment_bytes);
-        return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large", detail));
+        let detail = format!("{place}: over the limit of {} bytes", state.settings.attachment_bytes);
+        return Err(
+            Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large", detail).at(place)
+        );
     }
     let source = Source::Bytes(Blob(bytes));
     let Source::Bytes(Blob(bytes)) = &source else { return Err(wrong("has no bytes")) };

@@ -2,11 +2,13 @@
 
 pub mod admin;
 pub mod chat;
+mod error_form;
 pub mod guard;
 pub mod json;
 pub mod memory;
 pub mod meta;
 pub mod metrics;
+pub mod openai;
 pub mod problem;
 pub mod runs;
 pub mod security;

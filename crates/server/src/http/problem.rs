@@ -1,5 +1,7 @@
 //! Errors outside a stream: `application/problem+json` (RFC 9457) with a stable `code`.
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -17,16 +19,25 @@ use crate::telemetry::scope;
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
-    code: &'static str,
+    code: Cow<'static, str>,
     detail: String,
     retry_after: Option<u64>,
+    /// The part of the request that is wrong, for forms that have a place for it.
+    param: Option<String>,
     more: Map<String, Value>,
 }
 
 impl Problem {
     /// A problem with a stable code and words for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None, more: Map::new() }
+        Self {
+            status,
+            code: code.into(),
+            detail: detail.into(),
+            retry_after: None,
+            param: None,
+            more: Map::new(),
+        }
     }
 
     /// A request that is wrong.
@@ -40,10 +51,33 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing here.")
     }
 
+    /// A run that failed, where nothing of its answer has been sent.
+    #[must_use]
+    pub fn of_run(error: &str, code: &str) -> Self {
+        let status = match code {
+            "model_throttled" => StatusCode::TOO_MANY_REQUESTS,
+            "model_unavailable" | "model_not_installed" | "run_lost" | "run_not_started" => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            "model_timeout" => StatusCode::GATEWAY_TIMEOUT,
+            "model_stream_cut" | "model_protocol" | "model_malformed_output" => StatusCode::BAD_GATEWAY,
+            "context_too_long" | "model_refused_request" => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { code: code.to_owned().into(), ..Self::new(status, "", error) }
+    }
+
     /// Says when to try again, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Names the part of the request that is wrong.
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
         self
     }
 
@@ -54,10 +88,22 @@ impl Problem {
         self
     }
 
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The part of the request that is wrong, where that was said.
+    #[must_use]
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
-        self.code
+    pub fn code(&self) -> &str {
+        &self.code
     }
 
     /// The words for people.
@@ -84,6 +130,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let told = self.clone();
         let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -95,6 +142,8 @@ impl IntoResponse for Problem {
             body.extend(self.more);
         }
         let mut response = (self.status, body.to_string()).into_response();
+        // For routes that tell it in another form.
+        response.extensions_mut().insert(told);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::ids::RunId;
-use crate::runs::engine::{Ask, StartRequest};
+use crate::runs::engine::{Ask, StartRequest, Wants};
 use crate::runs::run::{DialectName, Form};
 
 /// The query of `GET /runs/{id}/events`.
@@ -59,6 +59,7 @@ pub async fn events(
         (dialect, events) => Form {
             dialect: dialect.unwrap_or_default(),
             all: events.map_or(run.info.form.all, |events| events == Events::All),
+            options: serde_json::Value::Null,
         },
     };
     Ok(chat::events(run, &form, after, state.engine.on_disconnect()))
@@ -129,6 +130,7 @@ pub async fn approvals(
         on_busy: state.settings.on_busy,
         client_tools: Vec::new(),
         params: Params::default(),
+        wants: Wants::default(),
         principal,
     };
     chat::start(&state, request).await

@@ -33,6 +33,8 @@ const BATCH: usize = 256;
 pub(super) struct Drive {
     pub(super) run: Arc<Run>,
     pub(super) agent: Agent,
+    /// What was said before the input.
+    pub(super) history: Vec<Message>,
     pub(super) input: RunInput,
     pub(super) cx: RunContext,
     pub(super) journal: Box<dyn Journal>,
@@ -47,8 +49,7 @@ pub(super) struct Drive {
 impl Drive {
     /// Runs to the end. `held` is told once the session is held (or could not be); nothing was shown before.
     pub(super) async fn run(self, held: oneshot::Sender<Result<(), SessionError>>) {
-        let Self { run, agent, input, cx, journal, session, place, telemetry } = self;
-        let history = session.as_ref().map(|(_, hold)| hold.history.clone()).unwrap_or_default();
+        let Self { run, agent, history, input, cx, journal, session, place, telemetry } = self;
         let mut events = agent.run(history, input, cx);
         let mut keeper = Keeper {
             run,

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use jiff::civil::Date;
 use loquat_agent::Agent;
 use loquat_agent::event::Event;
+use loquat_agent::tool_set::ToolSet;
 use serde::Serialize;
 
 use self::registry::Registry;
@@ -24,7 +25,7 @@ use crate::sessions::blob::BlobError;
 use crate::sessions::service::Sessions;
 use crate::telemetry::Telemetry;
 
-pub use request::{Ask, OnBusy, OnDisconnect, StartError, StartRequest};
+pub use request::{Ask, OnBusy, OnDisconnect, StartError, StartRequest, Wants};
 
 /// Gives the agent of the next run: the tools may have changed since the last one.
 pub type AgentSource = Arc<dyn Fn() -> BoxFuture<'static, Agent> + Send + Sync>;
@@ -51,6 +52,8 @@ pub struct StopReceipt {
 pub struct Engine {
     sessions: Option<Sessions>,
     journals: Arc<dyn Journals>,
+    /// For runs that are not stored.
+    no_journals: NoJournals,
     agents: AgentSource,
     clock: Clock,
     on_disconnect: OnDisconnect,
@@ -76,6 +79,7 @@ impl Engine {
         let engine = Arc::new(Self {
             sessions,
             journals,
+            no_journals: NoJournals::default(),
             agents,
             clock,
             on_disconnect,
@@ -117,6 +121,11 @@ impl Engine {
     #[must_use]
     pub fn on_disconnect(&self) -> OnDisconnect {
         self.on_disconnect
+    }
+
+    /// The agent's own tools, as the next run will have them.
+    pub async fn tools(&self) -> ToolSet {
+        (self.agents)().await.tools
     }
 
     /// How many runs are live in this process.

@@ -142,13 +142,32 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // A reader that leaves is no failure. Whether the run goes on without any is the owner's choice.
-        if self.on_disconnect == OnDisconnect::Cancel
-            && !self.over
-            && self.run.readers() <= 1
-            && !self.run.ended()
-        {
-            self.run.stop();
+        if !self.over {
+            left(&self.run, self.on_disconnect);
         }
     }
+}
+
+/// A reader leaves before the end, which is no failure. Whether the run goes on without any is the owner's choice.
+fn left(run: &Run, on_disconnect: OnDisconnect) {
+    if on_disconnect == OnDisconnect::Cancel && run.readers() <= 1 && !run.ended() {
+        run.stop();
+    }
+}
+
+/// Waits for the end of a run on behalf of a client that wants the answer whole. Dropped before, it is a reader that
+/// leaves.
+pub async fn attend(run: &Arc<Run>, on_disconnect: OnDisconnect) {
+    struct Attending<'a>(
+        &'a Run,
+        OnDisconnect,
+        #[allow(dead_code, reason = "is counted")] watch::Receiver<u64>,
+    );
+    impl Drop for Attending<'_> {
+        fn drop(&mut self) {
+            left(self.0, self.1);
+        }
+    }
+    let _attending = Attending(run, on_disconnect, run.watch());
+    run.finished().await;
 }

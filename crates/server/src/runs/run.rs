@@ -32,6 +32,9 @@ pub struct RunInfo {
     /// The run this one goes on from, after a decision of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<RunId>,
+    /// The names of the tools that the client brought along and runs itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_tools: Vec<String>,
 }
 
 /// In which words a run's events are told.
@@ -44,6 +47,17 @@ pub struct Form {
     /// `openai`: also the frame with the usage.
     #[serde(default)]
     pub all: bool,
+    /// What else the dialect needs to know of the request, in words of its own.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub options: serde_json::Value,
+}
+
+impl Form {
+    /// A dialect without options.
+    #[must_use]
+    pub fn of(dialect: DialectName) -> Self {
+        Self { dialect, all: true, options: serde_json::Value::Null }
+    }
 }
 
 /// The dialects.

@@ -98,6 +98,13 @@ pub enum Wish {
         /// Go on from the first so many messages; what stands after them becomes a branch.
         history_length: Option<usize>,
     },
+    /// To answer the last message of a conversation that was held elsewhere; the session must be new.
+    Begin {
+        /// What was said before.
+        history: Vec<Message>,
+        /// The message.
+        message: Message,
+    },
     /// To go on with a turn that waits for decisions.
     Resume {
         /// The run that asked.
@@ -243,11 +250,20 @@ impl Sessions {
                     document.branch(keep, now)?;
                 }
                 dismiss(&mut document, now)?;
-                message.metadata.insert("run_id".into(), run_id.as_str().into());
-                message.metadata.insert("created_at".into(), now.to_string().into());
+                note_start(&mut message, run_id, now);
                 if document.head.title.is_none() {
                     document.head.title = title_of(&message);
                 }
+                Some(message)
+            }
+            Wish::Begin { history, mut message } => {
+                if document.count() > 0 {
+                    return Err(SessionError::Invalid("the session holds messages already"));
+                }
+                let first = history.iter().find(|said| said.starts_turn()).unwrap_or(&message);
+                document.head.title = title_of(first);
+                document.append(&history);
+                note_start(&mut message, run_id, now);
                 Some(message)
             }
             Wish::Resume { asked_by } => {
@@ -422,6 +438,12 @@ impl Sessions {
             Listing::StartAndEnd | Listing::End => drop(tokio::spawn(update)),
         }
     }
+}
+
+/// Notes beside a user's message which run answers it.
+fn note_start(message: &mut Message, run_id: &RunId, now: Timestamp) {
+    message.metadata.insert("run_id".into(), run_id.as_str().into());
+    message.metadata.insert("created_at".into(), now.to_string().into());
 }
 
 /// Whether one of the last messages is of a run.

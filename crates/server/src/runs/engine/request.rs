@@ -1,9 +1,12 @@
 //! What is asked of the engine, and why it says no.
 
-use loquat_agent::Decision;
+use std::sync::Arc;
+
 use loquat_agent::message::Message;
 use loquat_agent::model::Params;
 use loquat_agent::tool::ToolSpec;
+use loquat_agent::tool_set::ToolSet;
+use loquat_agent::{Agent, Decision};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Principal;
@@ -56,6 +59,31 @@ pub struct StartRequest {
     pub client_tools: Vec<ToolSpec>,
     /// Overrides of the model's parameters.
     pub params: Params,
+    /// What else the request wants of the agent.
+    pub wants: Wants,
+}
+
+/// What a request wants of the agent in this run alone.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Instructions of the client, added after the agent's own.
+    pub instructions: Option<Arc<str>>,
+    /// No tool is to be called.
+    pub no_tools: bool,
+}
+
+impl Wants {
+    pub(super) fn apply(&self, agent: &mut Agent) {
+        if let Some(more) = &self.instructions {
+            agent.system = Some(match &agent.system {
+                Some(own) => format!("{own}\n\n{more}").into(),
+                None => Arc::clone(more),
+            });
+        }
+        if self.no_tools {
+            agent.tools = ToolSet::default();
+        }
+    }
 }
 
 /// What a run is about.
@@ -67,6 +95,15 @@ pub enum Ask {
         message: Message,
         /// Go on from the first so many messages.
         history_length: Option<usize>,
+    },
+    /// A message with everything that was said before it: the client keeps the conversation.
+    Whole {
+        /// What was said before, oldest first.
+        history: Vec<Message>,
+        /// The message.
+        message: Message,
+        /// Whether a new session is made of it. If not, nothing is stored: the run is known while it is in memory.
+        stored: bool,
     },
     /// Decisions on the open calls of an interrupted run.
     Resume {

@@ -99,7 +99,8 @@ impl Engine {
         request: &StartRequest,
     ) -> Result<Arc<Run>, StartError> {
         let place = self.limits.admit(&request.principal).await?;
-        let agent = (self.agents)().await;
+        let mut agent = (self.agents)().await;
+        request.wants.apply(&mut agent);
         let hold = self.prepare(key, run_id, request, agent.context.reach()).await?;
         let info = RunInfo {
             id: run_id.clone(),
@@ -109,8 +110,14 @@ impl Engine {
             form: request.form.clone(),
             continues: match &request.ask {
                 Ask::Resume { asked_by, .. } => Some(asked_by.clone()),
-                Ask::Message { .. } => None,
+                Ask::Message { .. } | Ask::Whole { .. } => None,
             },
+            client_tools: request
+                .client_tools
+                .iter()
+                .filter(|tool| agent.tools.spec(&tool.name).is_none())
+                .map(|tool| tool.name.clone())
+                .collect(),
         };
         let run = Run::new(info, key.owner.clone());
         if let Err(known) = self.runs.claim(&run) {
@@ -121,7 +128,8 @@ impl Engine {
                 false => Err(StartError::RunConflict),
             };
         }
-        let journal = match self.journals.create(&key.owner, &run.info).await {
+        let journals = if hold.is_some() { &*self.journals } else { &self.no_journals };
+        let journal = match journals.create(&key.owner, &run.info).await {
             Ok(journal) => journal,
             Err(error) => {
                 self.runs.forget(&run);
@@ -142,14 +150,19 @@ impl Engine {
             memo: hold.as_ref().map_or_else(Memo::default, |hold| hold.memo.clone()),
         };
         let input = match &request.ask {
-            Ask::Message { message, .. } => RunInput::Message(message.clone()),
+            Ask::Message { message, .. } | Ask::Whole { message, .. } => RunInput::Message(message.clone()),
             Ask::Resume { decisions, .. } => RunInput::Resume(decisions.clone()),
+        };
+        let history = match (&request.ask, &hold) {
+            (_, Some(hold)) => hold.history.clone(),
+            (Ask::Whole { history, .. }, None) => history.clone(),
+            (_, None) => Vec::new(),
         };
         let session = self.sessions.clone().zip(hold);
         let telemetry = self.telemetry();
         let facts = RunFacts::new(run_id.shared(), key.id.shared(), request.principal.user.as_deref());
         let scope = Scope::of_run(Arc::clone(&telemetry), facts);
-        let drive = Drive { run: Arc::clone(&run), agent, input, cx, journal, session, place, telemetry };
+        let drive = Drive { run: Arc::clone(&run), agent, history, input, cx, journal, session, place, telemetry };
         let (held, confirmed) = oneshot::channel();
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
@@ -188,12 +201,16 @@ impl Engine {
             Ask::Message { message, history_length } => {
                 Wish::Message { message: message.clone(), history_length: *history_length }
             }
+            Ask::Whole { stored: false, .. } => return Ok(None),
+            Ask::Whole { history, message, stored: true } => {
+                Wish::Begin { history: history.clone(), message: message.clone() }
+            }
             Ask::Resume { asked_by, .. } => Wish::Resume { asked_by: asked_by.clone() },
         };
         match &self.sessions {
             Some(sessions) => Ok(Some(sessions.prepare(key, run_id, wish, reach).await?)),
-            None if matches!(wish, Wish::Message { .. }) => Ok(None),
-            None => Err(StartError::Stateless),
+            None if matches!(wish, Wish::Resume { .. }) => Err(StartError::Stateless),
+            None => Ok(None),
         }
     }
 
@@ -221,6 +238,7 @@ impl Engine {
             history_length: 0,
             form: request.form.clone(),
             continues: None,
+            client_tools: Vec::new(),
         };
         let begun = match self.journals.create(&key.owner, &info).await {
             Ok(mut journal) => match journal.begin().await {

@@ -88,6 +88,7 @@ fn request(seen: &Seen, on_busy: OnBusy) -> StartRequest {
         on_busy,
         client_tools: Vec::new(),
         params: Params::default(),
+        wants: crate::runs::engine::Wants::default(),
     }
 }
 
