@@ -10,6 +10,7 @@ mod chat;
 mod clients;
 mod durability;
 mod examples;
+mod openai;
 mod runs;
 mod sessions;
 mod settings;

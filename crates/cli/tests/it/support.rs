@@ -296,6 +296,20 @@ impl Events {
         frame.data["text"].as_str().unwrap_or_else(|| panic!("not text: {frame:?}")).to_owned()
     }
 
+    /// The next frame; `None` at `[DONE]`, with which OpenAI ends its streams.
+    pub(crate) async fn next_or_done(&mut self) -> Option<Frame> {
+        loop {
+            if self.buffer == "data: [DONE]\n\n" {
+                return None;
+            }
+            if self.buffer.contains("\n\n") {
+                return self.next().await;
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("the stream goes on")?;
+            self.buffer.push_str(std::str::from_utf8(&chunk.ok()?).expect("frames are whole characters"));
+        }
+    }
+
     /// All frames to the end.
     pub(crate) async fn all(mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
