@@ -15,8 +15,7 @@ pub(crate) async fn signed_in(model: &MockServer, more: &[(&str, &str)]) -> Serv
     let hash = |key: &str| Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let keys = format!("me={},other={}", hash(KEY), hash(OTHER));
     let url = format!("{}/v1", model.url());
-    let mut settings =
-        vec![("OPENAI_BASE_URL", &*url), ("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", &keys)];
+    let mut settings = vec![("OPENAI_BASE_URL", &*url), ("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", &keys)];
     settings.extend([("LOQUAT_TOOLS", "calculator")]);
     settings.extend(more);
     Server::start(&ModelServer::start().await, &settings).await
@@ -76,7 +75,9 @@ async fn the_python_package_completes_chats() {
     let second = read("say=\\\"two\\\"");
     assert_eq!(second[0]["messages"].as_array().unwrap().len(), 3, "the session's first turn came along");
     // Nothing was stored but the session that was named.
-    let (_, list) = answer_of(server.http.get(format!("{}/sessions", server.url)).bearer_auth(KEY).send().await.unwrap()).await;
+    let (_, list) =
+        answer_of(server.http.get(format!("{}/sessions", server.url)).bearer_auth(KEY).send().await.unwrap())
+            .await;
     let ids: Vec<_> = list["sessions"].as_array().unwrap().iter().map(|s| &s["session_id"]).collect();
     assert_eq!(ids, ["chat-py"]);
 }
@@ -155,7 +156,10 @@ async fn a_chat_completion_is_its_owners() {
         last = Some(frame);
     }
     let last = last.unwrap().data;
-    assert_eq!((&last["choices"][0]["finish_reason"], &last["loquat"]["outcome"]), (&json!("stop"), &json!("cancelled")));
+    assert_eq!(
+        (&last["choices"][0]["finish_reason"], &last["loquat"]["outcome"]),
+        (&json!("stop"), &json!("cancelled"))
+    );
 
     // A session that is busy refuses in OpenAI's form, and so does a missing key.
     let body = json!({"model": "loquat", "stream": true, "messages": [{"role": "user", "content": "hi"}],
@@ -166,7 +170,6 @@ async fn a_chat_completion_is_its_owners() {
     let (status, error) = answer_of(second).await;
     assert_eq!((status, &error["error"]["code"]), (409, &json!("session_busy")));
     call.end();
-    let (status, error) =
-        answer_of(server.post("/v1/chat/completions", &body).send().await.unwrap()).await;
+    let (status, error) = answer_of(server.post("/v1/chat/completions", &body).send().await.unwrap()).await;
     assert_eq!((status, &error["error"]["code"]), (401, &json!("invalid_api_key")));
 }

@@ -305,7 +305,8 @@ impl Events {
             if self.buffer.contains("\n\n") {
                 return self.next().await;
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("the stream goes on")?;
+            let chunk =
+                tokio::time::timeout(PATIENCE, self.body.next()).await.expect("the stream goes on")?;
             self.buffer.push_str(std::str::from_utf8(&chunk.ok()?).expect("frames are whole characters"));
         }
     }

@@ -85,11 +85,7 @@ impl Answer {
                 self.seam = self.step.2;
             }
             Event::ToolCall { id, name, input, .. } => {
-                if info.client_tools.contains(name) {
-                    let call =
-                        Waiting { id: id.clone(), name: name.clone(), input: input.clone(), reason: None };
-                    self.calls.push(call);
-                } else {
+                if !info.client_tools.contains(name) {
                     self.tools.push(ToolReport {
                         id: id.clone(),
                         name: name.clone(),
@@ -103,8 +99,6 @@ impl Answer {
             Event::ToolResult { id, name, content, is_error, duration_ms, .. } => {
                 self.seam.cut();
                 self.mark();
-                // Answered here: its input was wrong, which the model has read.
-                self.calls.retain(|call| call.id != *id);
                 if info.client_tools.contains(name) {
                     return;
                 }
@@ -133,16 +127,13 @@ impl Answer {
                     reason: reason.clone(),
                 });
             }
-            Event::Usage { .. } => self.mark(),
-            Event::Finished { outcome } => {
-                // Of a run that was stopped or failed no call goes on.
-                if *outcome != Outcome::Interrupted {
-                    self.calls.clear();
-                }
-                self.end = Some(End::Finished(*outcome));
+            Event::ClientCall { id, name, input } => {
+                let call = Waiting { id: id.clone(), name: name.clone(), input: input.clone(), reason: None };
+                self.calls.push(call);
             }
+            Event::Usage { .. } => self.mark(),
+            Event::Finished { outcome } => self.end = Some(End::Finished(*outcome)),
             Event::Failed { error, code, retryable } => {
-                self.calls.clear();
                 self.end =
                     Some(End::Failed { error: error.clone(), code: code.clone(), retryable: *retryable });
             }

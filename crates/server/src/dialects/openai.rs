@@ -131,6 +131,7 @@ impl Openai {
             | Event::ToolStart { .. }
             | Event::ToolInput { .. }
             | Event::ToolCall { .. }
+            | Event::ClientCall { .. }
             | Event::Usage { .. } => {}
         }
         Flow::Continue
