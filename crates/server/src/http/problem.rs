@@ -265,7 +265,7 @@ impl From<StartError> for Problem {
         );
         let problem = Self::of_start(error);
         if let (true, Some(telemetry)) = (refused, scope::telemetry()) {
-            telemetry.run_refused(problem.code);
+            telemetry.run_refused(problem.code());
         }
         problem
     }

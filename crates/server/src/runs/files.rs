@@ -83,14 +83,14 @@ impl Journals for FileJournals {
 
     async fn liveness(&self, owner: &Owner, lease: &Lease, now: Timestamp) -> Result<Liveness, JournalError> {
         let Some(stored) = self.read(owner, &lease.id).await? else {
-            return Ok(Liveness::Dead(Stored::default()));
+            return Ok(Liveness::Dead(Box::default()));
         };
         let until = stored.lease_until.map_or(lease.lease_until, |until| until.max(lease.lease_until));
         let held = match File::open(self.path(owner, &lease.id)).map(|file| file.try_lock_shared()) {
             Ok(Err(TryLockError::WouldBlock)) => true,
             Ok(_) | Err(_) => false,
         };
-        Ok(if held && until > now { Liveness::Live } else { Liveness::Dead(stored) })
+        Ok(if held && until > now { Liveness::Live } else { Liveness::Dead(Box::new(stored)) })
     }
 
     async fn seal(

@@ -108,7 +108,7 @@ pub enum Liveness {
     /// It is, or may be.
     Live,
     /// It is not; this is what it left.
-    Dead(Stored),
+    Dead(Box<Stored>),
 }
 
 /// Keeps the logs of runs.
@@ -268,7 +268,7 @@ impl Journals for NoJournals {
     }
     async fn liveness(&self, _: &Owner, lease: &Lease, _: Timestamp) -> Result<Liveness, JournalError> {
         let live = self.live.lock().contains(&lease.id);
-        Ok(if live { Liveness::Live } else { Liveness::Dead(Stored::default()) })
+        Ok(if live { Liveness::Live } else { Liveness::Dead(Box::default()) })
     }
     async fn seal(&self, _: &Owner, _: &RunId, _: &Stored, _: Event) -> Result<(), JournalError> {
         Ok(())

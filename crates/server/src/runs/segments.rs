@@ -129,7 +129,7 @@ impl Journals for SegmentJournals {
         }
         let stored = self.read(owner, &lease.id).await?.unwrap_or_default();
         let promised = stored.lease_until.is_some_and(|until| until > now);
-        Ok(if promised && own.is_none() { Liveness::Live } else { Liveness::Dead(stored) })
+        Ok(if promised && own.is_none() { Liveness::Live } else { Liveness::Dead(Box::new(stored)) })
     }
 
     async fn seal(

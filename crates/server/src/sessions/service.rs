@@ -237,7 +237,7 @@ impl Sessions {
                 Liveness::Live => return Err(SessionError::Busy(lease.id)),
                 Liveness::Dead(stored) => {
                     let terminal = repair::complete(&mut document, &lease, &stored, now);
-                    seal = Some((lease.id, stored, terminal));
+                    seal = Some((lease.id, *stored, terminal));
                 }
             }
         }

@@ -162,7 +162,8 @@ impl Engine {
         let telemetry = self.telemetry();
         let facts = RunFacts::new(run_id.shared(), key.id.shared(), request.principal.user.as_deref());
         let scope = Scope::of_run(Arc::clone(&telemetry), facts);
-        let drive = Drive { run: Arc::clone(&run), agent, history, input, cx, journal, session, place, telemetry };
+        let drive =
+            Drive { run: Arc::clone(&run), agent, history, input, cx, journal, session, place, telemetry };
         let (held, confirmed) = oneshot::channel();
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
