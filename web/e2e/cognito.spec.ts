@@ -17,7 +17,7 @@ const test = base.extend<{ pool: Cognito; site: Server }>({
   site: async ({ pool, model }, use) => {
     const port = await freePort()
     await pool.register(`http://127.0.0.1:${port}/`)
-    const server = await Server.start(model.url, `[page]\nname = "Ada"\n${pool.toml('form')}`, port)
+    const server = await Server.start(model.url, `[page]\nname = "Ada"\n${pool.toml('form')}`, { port })
     await use(server)
     await server.stop()
   },

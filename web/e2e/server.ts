@@ -20,6 +20,13 @@ const binary = (): string => {
   return found
 }
 
+interface Options {
+  port?: number
+  /** Files beside `loquat.toml`. */
+  files?: Record<string, string>
+  env?: Record<string, string>
+}
+
 export class Server {
   private child: ChildProcess | undefined
   private log = ''
@@ -31,12 +38,13 @@ export class Server {
   ) {}
 
   /** Without `modelUrl` the program answers by its embedded model. */
-  static async start(modelUrl: string | undefined, toml: string, port?: number): Promise<Server> {
+  static async start(modelUrl: string | undefined, toml: string, options: Options = {}): Promise<Server> {
     const home = mkdtempSync(join(tmpdir(), 'loquat-e2e-'))
-    writeFileSync(join(home, 'loquat.toml'), toml)
-    const server = new Server(port ?? (await freePort()), home, {
+    for (const [name, text] of Object.entries({ 'loquat.toml': toml, ...options.files })) writeFileSync(join(home, name), text)
+    const server = new Server(options.port ?? (await freePort()), home, {
       ...(modelUrl !== undefined && { MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: 'x' }),
       LOQUAT_DATA_DIR: join(home, 'data'),
+      ...options.env,
     })
     await server.launch()
     return server
@@ -79,6 +87,11 @@ export class Server {
     const gone = new Promise((resolve) => child.on('exit', resolve))
     child.kill('SIGKILL')
     await gone
+  }
+
+  /** Stops its time, as a machine that hangs would: connections stay open and say nothing. */
+  freeze(frozen: boolean) {
+    this.child?.kill(frozen ? 'SIGSTOP' : 'SIGCONT')
   }
 
   async stop() {

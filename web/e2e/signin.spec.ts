@@ -91,7 +91,7 @@ test('by OpenID Connect: deep links survive, tokens are renewed, and an ended se
 test('by a certified provider: code and PKCE, a rotated refresh token, and leaving at the provider too', async ({ page, model }) => {
   const port = await freePort()
   const provider = await CertifiedProvider.start(`http://127.0.0.1:${port}/`)
-  const server = await Server.start(model.url, `[page]\nname = "Ada"\n[auth]\ntype = "Oidc"\nissuer = "${provider.url}"\nclient_id = "${provider.client}"\nscope = "openid email"\napi_token = "id"\n`, port)
+  const server = await Server.start(model.url, `[page]\nname = "Ada"\n[auth]\ntype = "Oidc"\nissuer = "${provider.url}"\nclient_id = "${provider.client}"\nscope = "openid email"\napi_token = "id"\n`, { port })
   const enter = async () => {
     await page.getByRole('button', { name: 'Continue to sign-in' }).click()
     await page.getByPlaceholder('Enter any login').fill('ann')

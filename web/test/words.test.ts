@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { wholeSentences } from '../src/components/Announcer'
+import { spoken, wholeSentences } from '../src/components/Announcer'
 import { translate } from '../src/i18n'
 import { LANGUAGES, strings, type Key, type Language } from '../src/i18n/strings'
 import { dayGroup } from '../src/lib/format'
@@ -22,6 +22,10 @@ it('announces whole sentences only', () => {
   expect(wholeSentences('One. Two', 'en')).toBe('One. '.length)
   expect(wholeSentences('One. Two.', 'en')).toBe('One. Two.'.length)
   expect(wholeSentences('No end', 'en')).toBe(0)
+})
+
+it('speaks text without its marks', () => {
+  expect(spoken('## It is **whole**. See `snake_case` and _this_ [link](https://example.com).\n```rust\nfn')).toBe(' It is whole. See snake_case and this link. ')
 })
 
 it('groups conversations by the reader’s own days', () => {

@@ -7,11 +7,12 @@ import { useServices } from './context'
 const EVERY_MS = 2500
 
 /** Text as it is spoken: no marks, no code. */
-const spoken = (markdown: string) =>
+export const spoken = (markdown: string): string =>
   markdown
     .replace(/```[\s\S]*?(```|$)/g, ' ')
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
-    .replace(/[*_`#>|~]+/g, ' ')
+    .replace(/[*`~]+|(?<!\w)_+|_+(?!\w)/g, '')
+    .replace(/[#>|]+/g, ' ')
     .replace(/\s+/g, ' ')
 
 /** How much of the text is whole sentences. */

@@ -6,6 +6,7 @@
 pub mod env;
 mod error;
 mod file;
+mod page;
 pub mod raw;
 mod sign_in;
 mod telemetry;
@@ -323,7 +324,7 @@ impl Config {
                 on_disconnect: raw.on_disconnect.unwrap_or_default(),
                 session_ttl: duration("session_ttl", raw.session_ttl.as_deref(), "24h", places)?,
             },
-            page: page(&raw, places)?,
+            page: page::page(&raw, &folder, places)?,
             auth: sign_in::auth(&raw, places)?,
             limits: raw.limits.clone(),
             web: sign_in::web(&raw, places)?,
@@ -464,27 +465,6 @@ fn store(
             .map_err(|error| places.wrong("store", url, &error.to_string().replace("expected ", "")))?;
     }
     Ok(chosen)
-}
-
-fn page(raw: &RawConfig, places: &file::Places) -> Result<PageConfig, ConfigError> {
-    let page = raw.page.clone().unwrap_or_default();
-    if let Some(accent) = &page.accent {
-        let digits = accent.strip_prefix('#').unwrap_or_default();
-        if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(places.wrong("page.accent", accent, "a colour as #rrggbb"));
-        }
-    }
-    if let Some(logo) = page.logo.as_deref().filter(|l| !(l.starts_with('/') || l.starts_with("data:image/")))
-    {
-        return Err(places.wrong("page.logo", logo, "a path on this server (/…) or a data:image/… URL"));
-    }
-    Ok(PageConfig {
-        name: page.name.unwrap_or_else(|| "Loquat".to_owned()),
-        greeting: page.greeting,
-        suggestions: page.suggestions,
-        logo: page.logo,
-        accent: page.accent,
-    })
 }
 
 /// `24h`, `90m`, `30s`, `7d`, or seconds as a number.

@@ -170,7 +170,7 @@ pub struct RawPage {
     /// Messages to begin with.
     #[serde(default)]
     pub suggestions: Vec<String>,
-    /// A picture: a path on this server or a `data:` URL.
+    /// A picture: a file, a path on the page's own host (`/…`) or a `data:` URL.
     pub logo: Option<String>,
     /// A colour as `#rrggbb`.
     pub accent: Option<String>,

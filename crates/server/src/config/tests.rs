@@ -160,3 +160,30 @@ fn tools_are_settings_like_the_others() {
     let error = Config::from(&flags, &env(&[])).unwrap_err();
     assert!(error.to_string().contains("mcp[0]") && error.to_string().contains("command or url"), "{error}");
 }
+
+#[test]
+fn a_logo_goes_where_the_configuration_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loquat.toml");
+    let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+    let logo = |written: &str| {
+        std::fs::write(&path, format!("[page]\nlogo = \"{written}\"\n")).unwrap();
+        Config::from(&flags, &BTreeMap::from([("HOME".into(), "/home/me".into())]))
+            .map(|config| config.page.logo.unwrap())
+            .map_err(|error| error.to_string())
+    };
+    std::fs::write(folder.path().join("logo.svg"), "<svg/>").unwrap();
+    std::fs::write(folder.path().join("huge.png"), vec![0; 65_537]).unwrap();
+    assert_eq!(logo("logo.svg").unwrap(), "data:image/svg+xml;base64,PHN2Zy8+");
+    assert_eq!(logo("/logo.svg").unwrap(), "/logo.svg");
+    assert_eq!(logo("data:image/png;base64,AA==").unwrap(), "data:image/png;base64,AA==");
+    for (wrong, because) in [
+        ("missing.svg", "No such file"),
+        ("huge.png", "more than 65536"),
+        ("loquat.toml", "no known kind"),
+        ("https://example.com/logo.svg", "data:image/… URL"),
+    ] {
+        let error = logo(wrong).unwrap_err();
+        assert!(error.contains(because), "{error}");
+    }
+}
