@@ -1,5 +1,5 @@
 /** A conversation: streaming, tools, stopping, versions, errors, drafts. */
-import { answers, ask, expect, finished, last, message, send, stop, test, words } from './support'
+import { answers, ask, expect, finished, last, send, stop, test, words } from './support'
 
 test('shows every token when it comes, and the finished answer as Markdown', async ({ chat: page, model }) => {
   await ask(page, 'how do I stream?')
@@ -102,29 +102,6 @@ test('says what went wrong and tries again in place', async ({ chat: page, model
   await finished(page)
   await expect(words(page)).toHaveText('Now it works.')
   await expect(page.getByRole('alert')).toHaveCount(0)
-})
-
-test('keeps drafts per conversation, and works with the keyboard alone', async ({ chat: page, model }) => {
-  await expect(message(page)).toBeFocused()
-  await page.keyboard.type('one')
-  await page.keyboard.press('Shift+Enter')
-  await page.keyboard.type('two')
-  await page.reload()
-  await expect(message(page)).toHaveValue('one\ntwo')
-  await expect(message(page)).toBeFocused()
-  await page.keyboard.press('Enter')
-  const call = await model.next()
-  expect(call.said).toBe('one\ntwo')
-  call.say('Seen.').end()
-  await finished(page)
-  await expect(message(page)).toHaveValue('')
-  await message(page).focus()
-  await page.keyboard.type('a draft')
-  await page.keyboard.press('Control+Shift+O')
-  await expect(message(page)).toHaveValue('')
-  await page.goBack()
-  await expect(words(page)).toHaveText('Seen.')
-  await expect(message(page)).toHaveValue('a draft')
 })
 
 test('shows right-to-left text from the right, and code from the left', async ({ chat: page, model }) => {

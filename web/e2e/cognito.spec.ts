@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import type { Page } from '@playwright/test'
 import { Cognito } from './cognito'
 import { freePort, Server } from './server'
-import { ask, axe, expect, finished, message, test as base, watch, words } from './support'
+import { ask, axe, expect, finished, message, openList, test as base, watch, words } from './support'
 
 const PASSWORD = 'Correct-Horse-1'
 const ANN = 'ann@example.org'
@@ -31,8 +31,7 @@ const signIn = async (page: Page, username: string, password: string) => {
   await press(page, 'Sign in')
 }
 const signOut = async (page: Page) => {
-  const open = page.getByRole('button', { name: 'Open conversations' })
-  if (await open.isVisible()) await open.click()
+  await openList(page)
   await page.getByRole('button', { name: ANN }).click()
   await page.getByRole('menuitem', { name: 'Sign out' }).click()
   await expect(page.getByLabel('Password', { exact: true })).toBeVisible()

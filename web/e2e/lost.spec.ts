@@ -1,5 +1,5 @@
 /** Nothing is lost: reloads, other tabs, no network, a killed server. Each must end with the whole answer on the screen. */
-import { ask, expect, finished, last, message, send, test, watch, words } from './support'
+import { ask, closeList, expect, finished, last, message, openList, send, test, watch, words } from './support'
 
 test('a reload in the middle of an answer goes on with it', async ({ chat: page, model }) => {
   await ask(page, 'a question')
@@ -28,10 +28,12 @@ test('two tabs show the same text, and a tab that is elsewhere finds it finished
   await expect(words(other)).toHaveText('One two')
   // In the first tab the reader goes elsewhere; the run goes on and is marked in the list.
   await page.getByRole('button', { name: 'New chat' }).first().click()
+  await openList(page)
   await expect(page.locator('[data-running]')).toHaveCount(1)
   call.say('three.').end()
   await finished(other)
   await expect(page.locator('[data-running]')).toHaveCount(0)
+  await closeList(page)
   await page.goBack()
   await expect(words(page)).toHaveText('One two three.')
   // What is asked in one tab appears in the other.

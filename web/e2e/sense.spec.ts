@@ -121,12 +121,12 @@ test('a dead line is given up after three heartbeats, and the answer comes all t
   await expect(words(page)).toContainText('Before,')
   // The server neither speaks nor hangs up: no error ever comes, only silence.
   server.freeze(true)
-  call.say('after.').end()
   await page.clock.fastForward(30_000)
   await expect(page.locator('[data-reconnecting]')).toHaveCount(0)
   await page.clock.fastForward(6_000)
   await expect(page.locator('[data-reconnecting]')).toBeVisible()
   await expect(last(page)).toHaveAttribute('data-status', 'running')
+  call.say('after.').end()
   server.freeze(false)
   await page.clock.fastForward(16_000)
   await finished(page)

@@ -4,7 +4,7 @@ import type { Page } from '@playwright/test'
 import { Issuer } from './issuer'
 import { CertifiedProvider } from './provider'
 import { freePort, Server } from './server'
-import { ask, axe, expect, finished, message, test, watch, words } from './support'
+import { ask, axe, closeList, expect, finished, message, openList, test, watch, words } from './support'
 
 /** Makes the token that the page holds one that is about to end. */
 const age = (page: Page) =>
@@ -37,6 +37,7 @@ test('by key: a wrong one is refused, a right one opens the chat, and signing ou
     await finished(page)
     await page.reload()
     await expect(words(page)).toHaveText('Signed in.')
+    await openList(page)
     await page.getByRole('button', { name: 'Settings' }).click()
     await page.getByRole('menuitem', { name: 'Sign out' }).click()
     await expect(page.getByLabel('API key')).toBeVisible()
@@ -55,7 +56,9 @@ test('by OpenID Connect: deep links survive, tokens are renewed, and an ended se
     await page.getByRole('button', { name: 'Continue to sign-in' }).click()
     await expect(message(page)).toBeVisible()
     await expect(page).toHaveURL(/\/\?inspect$/)
+    await openList(page)
     await expect(page.getByRole('button', { name: 'ada@example.com' })).toBeVisible()
+    await closeList(page)
     await ask(page, 'hello')
     ;(await model.next()).say('Signed in.').end()
     await finished(page)
@@ -121,6 +124,7 @@ test('by a certified provider: code and PKCE, a rotated refresh token, and leavi
     expect(provider.grants).toEqual(['authorization_code', 'refresh_token', 'refresh_token'])
     expect(problems).toEqual([])
 
+    await openList(page)
     await page.getByRole('button', { name: 'ann@example.com' }).click()
     await page.getByRole('menuitem', { name: 'Sign out' }).click()
     await page.getByRole('button', { name: 'Yes, sign me out' }).click()

@@ -78,6 +78,16 @@ export const finished = async (page: Page) => {
   await expect(last(page)).toHaveAttribute('data-status', 'done')
 }
 
+/** The list stands beside the conversation on a desktop, and in a drawer on a phone. */
+export const openList = async (page: Page) => {
+  const drawer = page.getByRole('button', { name: 'Open conversations' })
+  if (await drawer.isVisible()) await drawer.click()
+}
+export const closeList = async (page: Page) => {
+  const drawer = page.getByRole('button', { name: 'Close conversations' })
+  if (await drawer.isVisible()) await drawer.click()
+}
+
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 

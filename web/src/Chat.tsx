@@ -19,6 +19,9 @@ import { uuid } from './lib/uuid'
 
 const Inspector = chunk(() => import('./components/Inspector'))
 
+/** Room for the inspector beside the conversation. */
+const ROOMY = '(min-width: 75rem)'
+
 const idFromUrl = (): string | undefined => /^\/c\/([A-Za-z0-9_-]{1,256})\/?$/.exec(location.pathname)?.[1]
 
 interface Props {
@@ -71,14 +74,15 @@ function useAddress() {
 function Shell({ onSignOut }: { onSignOut?: () => void }) {
   const t = useT()
   const { store, config } = useServices()
-  const { items } = useSessions()
+  const { items, leaving } = useSessions()
   const [id, go] = useAddress()
   const conversation = useConversation(id)
   const [open, setOpen] = useState(() => read('sidebar') !== 'closed')
   const [drawer, setDrawer] = useState(false)
-  const [inspecting, setInspecting] = useState(() => new URLSearchParams(location.search).has('inspect'))
+  // Where it would cover the conversation it waits for its button in the header.
+  const [inspecting, setInspecting] = useState(() => new URLSearchParams(location.search).has('inspect') && matchMedia(ROOMY).matches)
   const wide = useMedia('(min-width: 48rem)')
-  const roomy = useMedia('(min-width: 75rem)')
+  const roomy = useMedia(ROOMY)
 
   useEffect(() => {
     if (id === undefined) return
@@ -100,6 +104,11 @@ function Shell({ onSignOut }: { onSignOut?: () => void }) {
   useEffect(() => {
     document.title = title ? `${title} · ${config.agent.name}` : config.agent.name
   }, [title, config.agent.name])
+
+  // What can be taken back is said outside of the drawer, where nothing can be pressed while that is open.
+  useEffect(() => {
+    if (leaving) setDrawer(false)
+  }, [leaving])
 
   const openChat = useCallback((next: string | undefined) => {
     setDrawer(false)

@@ -1,0 +1,25 @@
+/** Without a pointer: writing, sending, moving between conversations, and drafts that stay. Phones have no such keys. */
+import { expect, finished, message, test, words } from './support'
+
+test('keeps drafts per conversation, and works with the keyboard alone', async ({ chat: page, model }) => {
+  await expect(message(page)).toBeFocused()
+  await page.keyboard.type('one')
+  await page.keyboard.press('Shift+Enter')
+  await page.keyboard.type('two')
+  await page.reload()
+  await expect(message(page)).toHaveValue('one\ntwo')
+  await expect(message(page)).toBeFocused()
+  await page.keyboard.press('Enter')
+  const call = await model.next()
+  expect(call.said).toBe('one\ntwo')
+  call.say('Seen.').end()
+  await finished(page)
+  await expect(message(page)).toHaveValue('')
+  await message(page).focus()
+  await page.keyboard.type('a draft')
+  await page.keyboard.press('Control+Shift+O')
+  await expect(message(page)).toHaveValue('')
+  await page.goBack()
+  await expect(words(page)).toHaveText('Seen.')
+  await expect(message(page)).toHaveValue('a draft')
+})
