@@ -1,5 +1,5 @@
 /** Nothing is lost: reloads, other tabs, no network, a killed server. Each must end with the whole answer on the screen. */
-import { ask, closeList, expect, finished, last, message, openList, send, test, watch, words } from './support'
+import { ask, axe, closeList, expect, finished, last, message, openList, send, test, watch, words } from './support'
 
 test('a reload in the middle of an answer goes on with it', async ({ chat: page, model }) => {
   await ask(page, 'a question')
@@ -53,6 +53,7 @@ test.describe('without a network', () => {
     await expect(words(page)).toContainText('Before,')
     await context.setOffline(true)
     await expect(page.locator('[data-reconnecting]')).toContainText('offline')
+    expect(await axe(page)).toEqual([])
     call.say('during, ').say('after.').end()
     await context.setOffline(false)
     await finished(page)

@@ -45,6 +45,7 @@ test('renames, finds, exports, deletes and takes that back', async ({ chat: page
   await openList(page)
   await expect(list.getByRole('link', { name: 'Fruit' })).toHaveCount(0)
   await closeList(page)
+  expect(await axe(page), 'undo').toEqual([])
   await page.getByRole('button', { name: 'Undo' }).click()
   await openList(page)
   await list.getByRole('link', { name: 'Fruit' }).click()
@@ -64,7 +65,26 @@ test.describe('an address of nothing', () => {
   test('says so', async ({ chat: page }) => {
     await page.goto('/c/no-such-conversation')
     await expect(page.getByRole('alert')).toHaveText(/does not exist, or has expired/)
+    expect(await axe(page)).toEqual([])
   })
+})
+
+test('deletes everything, when told so twice', async ({ chat: page, model }) => {
+  await ask(page, 'a secret')
+  ;(await model.next()).say('Kept to myself.').end()
+  await finished(page)
+  await openList(page)
+  await page.getByRole('button', { name: 'Settings' }).click()
+  await page.getByRole('menuitem', { name: 'Delete all conversations' }).click()
+  expect(await axe(page)).toEqual([])
+  await page.getByRole('button', { name: 'Cancel' }).click()
+  await expect(page.getByRole('navigation', { name: 'Conversations' }).getByRole('link')).not.toHaveCount(0)
+  await page.getByRole('button', { name: 'Settings' }).click()
+  await page.getByRole('menuitem', { name: 'Delete all conversations' }).click()
+  await page.getByRole('button', { name: 'Delete', exact: true }).click()
+  await expect(page).toHaveURL(/\/$/)
+  await openList(page)
+  await expect(page.getByText('No conversations yet.')).toBeVisible()
 })
 
 test('changes language and theme, and remembers both', async ({ chat: page }) => {

@@ -80,8 +80,10 @@ export const finished = async (page: Page) => {
 
 /** The list stands beside the conversation on a desktop, and in a drawer on a phone. */
 export const openList = async (page: Page) => {
+  const list = page.getByRole('navigation', { name: 'Conversations' })
   const drawer = page.getByRole('button', { name: 'Open conversations' })
-  if (await drawer.isVisible()) await drawer.click()
+  await expect(list.or(drawer).first()).toBeVisible()
+  if (!(await list.isVisible())) await drawer.click()
 }
 export const closeList = async (page: Page) => {
   const drawer = page.getByRole('button', { name: 'Close conversations' })

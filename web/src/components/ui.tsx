@@ -129,9 +129,10 @@ export function Modal({ open, onClose, label, className, children }: { open: boo
     if (open && !dialog?.open) dialog?.showModal()
     if (!open && dialog?.open) dialog.close()
   }, [open])
-  const outside = (e: { target: EventTarget; currentTarget: EventTarget }) => e.target === e.currentTarget && onClose()
+  // A click on the dialog's own element is one beside its content. And React lets the closing of a dialog inside bubble.
+  const own = (e: { target: EventTarget; currentTarget: EventTarget }) => e.target === e.currentTarget && onClose()
   return (
-    <dialog ref={ref} aria-label={label} onClose={onClose} onClick={outside} className={cx('border-line bg-transparent text-ink outline-none backdrop:bg-black/45', className)}>
+    <dialog ref={ref} aria-label={label} onClose={own} onClick={own} className={cx('border-line bg-transparent text-ink outline-none backdrop:bg-black/45', className)}>
       {open && children}
     </dialog>
   )
