@@ -15,7 +15,7 @@ use crate::auth::Authenticator;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::http::security::{self, Security};
-use crate::http::{admin, chat, memory, meta, metrics, openai, runs, sessions, usage};
+use crate::http::{admin, chat, memory, meta, metrics, openai, openapi, runs, sessions, usage};
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
 use crate::telemetry::{self, Telemetry};
@@ -83,6 +83,7 @@ pub fn router(state: AppState) -> Router {
         .route("/health", get(meta::health))
         .route("/config.json", get(meta::config))
         .route("/metrics", get(metrics::get))
+        .route("/openapi.json", get(openapi::get))
         .merge(openai::routes())
         .fallback(page::serve)
         .method_not_allowed_fallback(method_not_allowed)

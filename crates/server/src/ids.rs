@@ -9,6 +9,9 @@ use sha2::Digest as _;
 /// What an id may be, in words for people.
 pub const FORM: &str = "1 to 256 of the characters A-Z a-z 0-9 _ -";
 
+/// The same as a regular expression.
+pub const PATTERN: &str = "^[A-Za-z0-9_-]{1,256}$";
+
 /// An id that has the allowed form.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderName, HeaderValue, header};
 use loquat_agent::message::{Bytes as Blob, Content, Document, Image, Message, Role, Source};
 use loquat_agent::model::Params;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::json::Json;
@@ -19,32 +20,41 @@ use crate::app::AppState;
 use crate::auth::Principal;
 use crate::dialects::{Encoder, encoder};
 use crate::ids::{self, Id};
+use crate::limits::{content_type, essence};
 use crate::runs::engine::{Ask, OnBusy, StartRequest, Wants};
 use crate::runs::reader::{HEARTBEAT, Reader};
 use crate::runs::run::{DialectName, Form, Run};
 
 /// The body of `POST /chat`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with a message")]
 pub struct ChatRequest {
-    /// What the user says.
+    /// What the user says. Blank only beside attachments.
     message: String,
+    /// The conversation; a new one begins without it.
     #[serde(default)]
+    #[schemars(extend("pattern" = crate::ids::PATTERN))]
     session_id: Option<String>,
+    /// Made by the client: the same id again attaches to the same run.
     #[serde(default)]
+    #[schemars(extend("pattern" = crate::ids::PATTERN))]
     run_id: Option<String>,
+    /// Which events the stream has; `text` if missing.
     #[serde(default)]
     events: Option<Events>,
+    /// Go on from the first so many stored messages.
     #[serde(default)]
     history_length: Option<usize>,
+    /// What to do while an answer is being written in this conversation.
     #[serde(default)]
     on_busy: Option<OnBusy>,
+    /// Files sent along.
     #[serde(default)]
     attachments: Vec<Attachment>,
 }
 
 /// Which events a client wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Events {
     /// The answer's text.
@@ -63,12 +73,15 @@ impl Events {
 }
 
 /// A file sent along with a message.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Attachment {
+    /// Its name, which the model is told.
     pub(super) name: String,
+    /// PNG, JPEG, GIF, WebP, PDF, plain text, Markdown, CSV or HTML. The content has to be of this type.
     pub(super) media_type: String,
-    /// Base64.
+    /// Its content in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     pub(super) data: String,
 }
 
@@ -240,38 +253,28 @@ pub(super) fn attached(
             Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "attachment_too_large", detail).at(place)
         );
     }
+    let kinds = "media_type: png, jpeg, gif, webp, pdf, plain text, Markdown, CSV or HTML";
+    let kind = content_type(&bytes, &attachment.media_type).ok_or_else(|| wrong(kinds))?;
+    if kind != essence(&attachment.media_type) {
+        return Err(wrong(&format!("is {kind} by its content; {kinds}, as the content is")));
+    }
     let source = Source::Bytes(Blob(bytes));
-    let Source::Bytes(Blob(bytes)) = &source else { return Err(wrong("has no bytes")) };
-    let image = match attachment.media_type.as_str() {
-        "image/png" => Some(("png", bytes.starts_with(b"\x89PNG\r\n\x1a\n"))),
-        "image/jpeg" => Some(("jpeg", bytes.starts_with(b"\xff\xd8\xff"))),
-        "image/gif" => Some(("gif", bytes.starts_with(b"GIF8"))),
-        "image/webp" => Some(("webp", bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP"))),
-        _ => None,
-    };
-    if let Some((format, fits)) = image {
-        if !fits {
-            return Err(wrong("the bytes are not what media_type says"));
-        }
+    if let Some(format) = kind.strip_prefix("image/") {
         if !state.settings.attach_images {
             return Err(wrong("this model takes no images"));
         }
         return Ok(Content::Image(Image { format: format.into(), source }));
     }
-    let (format, fits) = match attachment.media_type.split(';').next().unwrap_or_default() {
-        "application/pdf" => ("pdf", bytes.starts_with(b"%PDF-")),
-        "text/plain" => ("txt", std::str::from_utf8(bytes).is_ok()),
-        "text/markdown" => ("md", std::str::from_utf8(bytes).is_ok()),
-        "text/csv" => ("csv", std::str::from_utf8(bytes).is_ok()),
-        "text/html" => ("html", std::str::from_utf8(bytes).is_ok()),
-        _ => return Err(wrong("media_type: png, jpeg, gif, webp, pdf, plain text, Markdown, CSV or HTML")),
+    let format = match kind {
+        "application/pdf" if !state.settings.attach_documents => {
+            return Err(wrong("this model takes no documents"));
+        }
+        "application/pdf" => "pdf",
+        "text/markdown" => "md",
+        "text/csv" => "csv",
+        "text/html" => "html",
+        _ => "txt",
     };
-    if !fits {
-        return Err(wrong("the bytes are not what media_type says"));
-    }
-    if format == "pdf" && !state.settings.attach_documents {
-        return Err(wrong("this model takes no documents"));
-    }
     // Providers allow letters, digits, spaces, hyphens and brackets in a document's name, and no two spaces in a row.
     let name: String = attachment
         .name

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod meta;
 pub mod metrics;
 pub mod openai;
+pub mod openapi;
 pub mod problem;
 pub mod runs;
 pub mod security;

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use loquat_agent::model::Params;
 use loquat_agent::{Decision, Verdict};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::chat::{self, Events};
@@ -80,21 +81,30 @@ pub async fn stop(
 }
 
 /// The body of `POST /runs/{id}/approvals`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Approvals {
+    /// The decisions. A call that is not among them stays open.
+    #[schemars(length(min = 1))]
     approvals: Vec<Approval>,
+    /// Which events the stream has; as in the run that asked if missing.
     #[serde(default)]
     events: Option<Events>,
+    /// The id of the run that goes on, made by the client.
     #[serde(default)]
+    #[schemars(extend("pattern" = crate::ids::PATTERN))]
     run_id: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// The decision on one call.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Approval {
+    /// The call, as in the frame that asked.
     id: String,
+    /// Whether it may run.
     approved: bool,
+    /// Why not; the model is told.
     #[serde(default)]
     reason: Option<String>,
 }
@@ -137,15 +147,17 @@ pub async fn approvals(
 }
 
 /// The body of `POST /runs/{id}/feedback`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Feedback {
+    /// Good or bad.
     rating: Rating,
+    /// Why, in at most 4096 bytes.
     #[serde(default)]
     comment: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Rating {
     Up,

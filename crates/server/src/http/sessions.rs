@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use loquat_agent::message::{Content, Role, ToolContent};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -114,9 +115,11 @@ fn json_body(body: String) -> Response {
 }
 
 /// The body of `PATCH /sessions/{id}`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rename {
+    /// 1 to 200 characters, not all of them blanks.
+    #[schemars(length(max = TITLE), extend("pattern" = r"\S"))]
     title: String,
 }
 

@@ -13,7 +13,7 @@ mod runs;
 mod usage;
 
 pub use address::{ClientAddress, client_address};
-pub use attachment::content_type;
+pub use attachment::{content_type, essence};
 pub use body::{BodyError, read_whole};
 pub use concurrency::{RunGate, RunPermit};
 pub use config::LimitsConfig;

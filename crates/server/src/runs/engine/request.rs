@@ -17,7 +17,7 @@ use crate::runs::run::Form;
 use crate::sessions::service::SessionError;
 
 /// What happens to a message that finds its session busy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBusy {
     /// It is refused.

@@ -1,7 +1,9 @@
 //! Sign-in, ownership and limits, through the front door: the service as it is put together from its settings, a real
 //! socket, the mock model server.
 
+mod described;
 mod limits;
+mod memory;
 mod real;
 mod routes;
 mod secrets;
@@ -69,6 +71,15 @@ impl Served {
     pub(crate) async fn chat(&self, token: &str, body: &Value) -> (StatusCode, String) {
         let answer = self.request("POST", "/chat").bearer_auth(token).json(body).send().await.unwrap();
         (answer.status(), answer.text().await.unwrap())
+    }
+
+    /// Waits until a key that was just made is let in: the file of keys is looked at every second.
+    pub(crate) async fn until_known(&self, token: &str) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while self.request("GET", "/sessions").bearer_auth(token).send().await.unwrap().status() != 200 {
+            assert!(std::time::Instant::now() < deadline, "a new key counts within a second");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// A conversation with one turn; the session's and the run's id.

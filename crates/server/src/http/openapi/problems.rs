@@ -1,0 +1,102 @@
+//! The answers that are errors: every code there is, its status, and what it means.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+/// Code, status, meaning. A test finds codes that are in the program and not here.
+pub(super) const PROBLEMS: &[(&str, u16, &str)] = &[
+    ("empty_message", 400, "The message is blank and nothing is attached."),
+    ("invalid_attachment", 400, "An attachment is not what it says, or the model does not take its kind."),
+    ("invalid_body", 400, "The body ended too early."),
+    ("invalid_field", 400, "A member has a value that is not allowed; `detail` names it."),
+    ("invalid_json", 400, "The body is not JSON, or nested too deep."),
+    ("invalid_request", 400, "The path or the query cannot be read; `detail` says why."),
+    ("invalid_run_id", 400, "An id is 1 to 256 of the characters A-Z a-z 0-9 _ -."),
+    ("invalid_session_id", 400, "An id is 1 to 256 of the characters A-Z a-z 0-9 _ -."),
+    ("unknown_field", 400, "The body has a member that this version does not know."),
+    ("unauthorized", 401, "The credential is missing, wrong or expired. Which of these is in the log only."),
+    (
+        "foreign_origin",
+        403,
+        "A page of another site asks a server where nobody signs in (`web.cors_origins`).",
+    ),
+    ("not_found", 404, "There is no such thing, or it is somebody else's, or this service keeps none."),
+    (
+        "method_not_allowed",
+        405,
+        "The path does not know this method; the header `allow` names those it knows.",
+    ),
+    ("body_too_slow", 408, "The body did not arrive in time."),
+    ("run_conflict", 409, "The run id was used before, in another conversation."),
+    ("session_busy", 409, "An answer is being written in this conversation; `run_id` names it."),
+    ("session_changed", 409, "Another request changed the conversation. Try again."),
+    (
+        "attachment_too_large",
+        413,
+        "An attachment is larger than `attachments.max_bytes` of `GET /config.json`.",
+    ),
+    ("body_too_large", 413, "The body is larger than this service takes."),
+    ("message_too_long", 413, "The message is longer than `limits.message_bytes` of `GET /config.json`."),
+    ("unsupported_media_type", 415, "The body has to be sent as `application/json`."),
+    ("unknown_host", 421, "The server is called by a name it does not know (`web.allowed_hosts`)."),
+    (
+        "rate_limited",
+        429,
+        "Too many requests, answers at a time, or tokens today; `retry-after` says when it ends.",
+    ),
+    ("internal", 500, "Something went wrong on the server; the reason is in its log only."),
+    ("session_unreadable", 500, "The stored conversation cannot be read. It was left as it is."),
+    ("store_refused", 500, "The store refuses the server's requests; the reason is in the log."),
+    ("draining", 503, "The server is about to stop. Try again."),
+    ("overloaded", 503, "The server is busy. Try again after `retry-after` seconds."),
+    ("sign_in_unavailable", 503, "The sign-in provider's keys cannot be fetched, so nobody can be let in."),
+    ("store_unavailable", 503, "The store does not answer. Nothing was lost. Try again."),
+];
+
+/// Adds an answer for the status of each code.
+pub(super) fn describe(codes: &[&'static str], answers: &mut Map<String, Value>) {
+    let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
+    for (code, status, meaning) in PROBLEMS {
+        if codes.contains(code) {
+            by_status.entry(*status).or_default().push((code, meaning));
+        }
+    }
+    for (status, problems) in by_status {
+        let codes: Vec<&str> = problems.iter().map(|(code, _)| *code).collect();
+        let words: Vec<String> =
+            problems.iter().map(|(code, meaning)| format!("`{code}`: {meaning}")).collect();
+        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let mut answer = json!({
+            "description": words.join("\n\n"),
+            "content": {"application/problem+json": {
+                "schema": {"allOf": [
+                    {"$ref": "#/components/schemas/Problem"},
+                    {"properties": {"status": {"const": status}, "code": {"enum": codes}}},
+                ]},
+                "example": {
+                    "type": "about:blank",
+                    "title": title.unwrap_or("Error"),
+                    "status": status,
+                    "detail": problems.first().map(|(_, meaning)| *meaning),
+                    "code": codes.first(),
+                },
+            }},
+        });
+        match status {
+            401 => {
+                answer["headers"]["www-authenticate"] = json!({"description": "How to sign in.", "required": true, "schema": {"const": "Bearer"}});
+            }
+            429 | 503 => {
+                answer["headers"]["retry-after"] = json!({
+                    "description": "When to try again, in seconds.",
+                    "required": true,
+                    "schema": {"type": "integer", "minimum": 1},
+                });
+            }
+            _ => {}
+        }
+        // `GET /health` has a 503 of its own.
+        answers.entry(status.to_string()).or_insert(answer);
+    }
+}
