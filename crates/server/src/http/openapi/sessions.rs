@@ -81,7 +81,11 @@ fn usage(operation: Operation) -> Operation {
     let mut day = sum.clone();
     day["day"] = "2026-11-23".into();
     operation
-        .in_query("days", json!({"type": "integer", "minimum": 1, "maximum": 366, "default": 30}), "How many days.")
+        .in_query(
+            "days",
+            json!({"type": "integer", "minimum": 1, "maximum": 366, "default": 30}),
+            "How many days.",
+        )
         .json(
             200,
             "What was used.",

@@ -13,7 +13,7 @@ pub(super) struct Route {
     pub(super) path: String,
     /// An example of the body.
     pub(super) body: Option<Value>,
-    /// One query for each of its parameters, and none.
+    /// One query for each of its parameters, and none; ids are `{session}` and `{run}`.
     pub(super) queries: Vec<String>,
     /// Whether it needs a credential.
     pub(super) signed_in: bool,
@@ -40,6 +40,8 @@ impl Described {
                     if parameter["in"] == "query" {
                         let value = match &parameter["schema"]["enum"] {
                             Value::Array(values) => values.last().unwrap().as_str().unwrap(),
+                            _ if parameter["name"] == "session_id" => "{session}",
+                            _ if parameter["name"] == "run_id" => "{run}",
                             _ => "1",
                         };
                         queries.push(format!("?{}={value}", parameter["name"].as_str().unwrap()));
@@ -86,7 +88,7 @@ impl Described {
         let media = &said["content"][plain];
         assert!(!media.is_null(), "{place}: {kind} is not described");
         match plain {
-            "text/event-stream" => self.check_frames(&media["schema"]["x-loquat-frames"], &body, &place),
+            "text/event-stream" => self.check_frames(&media["schema"], &body, &place),
             _ if plain.ends_with("json") => {
                 self.fits(&media["schema"], &serde_json::from_str(&body).unwrap(), &place);
             }
@@ -95,19 +97,23 @@ impl Described {
         body
     }
 
-    fn check_frames(&self, frames: &Value, body: &str, place: &str) {
+    fn check_frames(&self, schema: &Value, body: &str, place: &str) {
         let mut last = String::new();
-        for frame in body.split("\n\n").filter(|frame| !frame.is_empty() && !frame.starts_with(':')) {
-            let field = |name: &str| {
-                frame
-                    .lines()
-                    .find_map(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")))
-            };
-            let name = field("event").unwrap_or("text");
-            assert!(frames.get(name).is_some(), "{place}: the frame {name} is not described");
-            let data: Value = serde_json::from_str(field("data").unwrap()).unwrap();
-            self.fits(&frames[name], &data, &format!("{place} {name}"));
-            name.clone_into(&mut last);
+        for text in body.split("\n\n").filter(|frame| !frame.is_empty() && !frame.starts_with(':')) {
+            let mut frame = json!({});
+            for line in text.lines() {
+                let (name, value) = line.split_once(": ").unwrap();
+                frame[name] = value.into();
+            }
+            self.fits(schema, &frame, place);
+            // Validators do not look into strings: what is in `data` is looked at here.
+            let kinds = schema["oneOf"].as_array().unwrap();
+            let event = |kind: &Value| kind["properties"]["event"]["const"].clone();
+            let named = frame.get("event").cloned().unwrap_or_default();
+            let kind = kinds.iter().find(|kind| event(kind) == named).unwrap();
+            let data: Value = serde_json::from_str(frame["data"].as_str().unwrap()).unwrap();
+            self.fits(&kind["properties"]["data"]["contentSchema"], &data, &format!("{place} {named}"));
+            last = named.as_str().unwrap_or_default().to_owned();
         }
         assert!(matches!(last.as_str(), "done" | "error" | "continue"), "{place} ends with {last}");
     }
@@ -231,6 +237,13 @@ async fn what_the_service_answers_is_what_the_document_says() {
     assert_eq!(ask(&ann, "DELETE", "/memory", &[], None).await.0, 200);
     let users = "/admin/users/{user}/sessions";
     assert_eq!(ask(&chief, "GET", users, &["ann"], None).await.0, 200);
+    let one = [String::new(), "?days=3".into(), format!("?session_id={session}"), format!("?run_id={run}")];
+    for query in one {
+        assert_eq!(ask(&ann, "GET", &format!("/usage{query}"), &[], None).await.0, 200, "{query}");
+    }
+    let usage = "/admin/users/{user}/usage";
+    assert_eq!(ask(&chief, "GET", usage, &["ann"], None).await.0, 200);
+    assert_eq!(ask(&chief, "GET", "/metrics", &[], None).await.0, 200);
 
     // What is wrong, each with its status and its code.
     let cases: Vec<(&str, &str, &str, Option<Value>, &str)> = vec![
@@ -263,6 +276,10 @@ async fn what_the_service_answers_is_what_the_document_says() {
         ("PATCH", "/sessions/{id}", &session, Some(json!({"title": " "})), "invalid_field"),
         ("DELETE", "/memory/{id}", "none", None, "not_found"),
         ("GET", users, "ann", None, "not_found"),
+        ("GET", usage, "ann", None, "not_found"),
+        ("GET", "/metrics", "", None, "not_found"),
+        ("GET", "/usage?days=0", "", None, "invalid_field"),
+        ("GET", "/usage?run_id=none", "", None, "not_found"),
     ];
     for (method, path, id, body, code) in cases {
         let ids: &[&str] = if id.is_empty() { &[] } else { &[id] };
