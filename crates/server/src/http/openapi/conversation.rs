@@ -37,7 +37,7 @@ fn streaming(operation: Operation) -> Operation {
 }
 
 /// What starting a run may answer.
-const START: &[&str] = &[
+pub(super) const START: &[&str] = &[
     "invalid_field",
     "invalid_run_id",
     "run_conflict",

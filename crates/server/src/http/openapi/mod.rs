@@ -5,6 +5,7 @@
 //! codes against the code, every example against its schema, every answer of a conversation against its description.
 
 mod conversation;
+mod openai;
 mod operation;
 mod problems;
 mod schemas;
@@ -33,6 +34,7 @@ const TAGS: &[(&str, &str)] = &[
         "administration",
         "For callers with the administrator's role; for everybody else these routes do not exist.",
     ),
+    ("openai", "What clients of OpenAI's API call; errors in OpenAI's form."),
     ("service", "The service itself. Needs no credential and holds nothing of anybody's."),
 ];
 
@@ -48,10 +50,9 @@ const KINDS: [&str; 3] = ["none", "api_key", "token"];
 
 /// Every operation of the HTTP API.
 fn operations() -> Vec<Operation> {
-    [conversation::operations(), sessions::operations(), service::operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let groups =
+        [conversation::operations(), sessions::operations(), openai::operations(), service::operations()];
+    groups.into_iter().flatten().collect()
 }
 
 /// The description of the API where callers sign in in this way.
@@ -69,6 +70,7 @@ pub fn document(sign_in: &str) -> Value {
         path[method] = operation.describe(&mut generator, &schemes);
     }
     let mut components: Map<String, Value> = schemas::all();
+    components.extend(openai::schemas());
     components.extend(generator.take_definitions(true));
     let tags: Vec<Value> =
         TAGS.iter().map(|(name, description)| json!({"name": name, "description": description})).collect();

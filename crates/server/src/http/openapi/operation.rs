@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::problems;
+use super::problems::{self, ErrorForm};
 
 /// A method on a path, with all that may be sent and answered.
 pub(super) struct Operation {
@@ -20,10 +20,11 @@ pub(super) struct Operation {
     body: Option<Body>,
     answers: BTreeMap<u16, Value>,
     problems: Vec<&'static str>,
+    errors: Option<&'static ErrorForm>,
 }
 
 struct Body {
-    schema: fn(&mut SchemaGenerator) -> Value,
+    schema: Box<dyn FnOnce(&mut SchemaGenerator) -> Value>,
     examples: Vec<(&'static str, Value)>,
 }
 
@@ -42,6 +43,7 @@ impl Operation {
             body: None,
             answers: BTreeMap::new(),
             problems: vec!["unknown_host", "foreign_origin", "internal"],
+            errors: None,
         };
         // A path that is not UTF-8 once it is decoded.
         if path.contains('{') {
@@ -98,14 +100,26 @@ impl Operation {
     }
 
     /// A JSON body that is read as `T`.
-    pub(super) fn body<T: JsonSchema>(mut self, examples: Vec<(&'static str, Value)>) -> Self {
+    pub(super) fn body<T: JsonSchema>(self, examples: Vec<(&'static str, Value)>) -> Self {
         let schema = |generator: &mut SchemaGenerator| generator.subschema_for::<T>().to_value();
+        self.json_body(Box::new(schema), examples).problems(&["unknown_field"])
+    }
+
+    /// A JSON body that others describe, of which the schema says what is needed here.
+    pub(super) fn foreign_body(self, schema: Value, examples: Vec<(&'static str, Value)>) -> Self {
+        self.json_body(Box::new(|_: &mut SchemaGenerator| schema), examples)
+    }
+
+    fn json_body(
+        mut self,
+        schema: Box<dyn FnOnce(&mut SchemaGenerator) -> Value>,
+        examples: Vec<(&'static str, Value)>,
+    ) -> Self {
         self.body = Some(Body { schema, examples });
         self.add(&[
             "invalid_body",
             "invalid_json",
             "invalid_field",
-            "unknown_field",
             "unsupported_media_type",
             "body_too_large",
             "body_too_slow",
@@ -149,6 +163,12 @@ impl Operation {
     /// Answers that are errors, by their codes.
     pub(super) fn problems(mut self, codes: &[&'static str]) -> Self {
         self.add(codes);
+        self
+    }
+
+    /// Its errors are told in a dialect's own form.
+    pub(super) fn errors_as(mut self, form: &'static ErrorForm) -> Self {
+        self.errors = Some(form);
         self
     }
 
@@ -219,7 +239,7 @@ impl Operation {
         }
         let mut answers: Map<String, Value> =
             self.answers.into_iter().map(|(status, answer)| (status.to_string(), answer)).collect();
-        problems::describe(&self.problems, &mut answers);
+        problems::describe(&self.problems, self.errors, &mut answers);
         described["responses"] = answers.into();
         described
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 /// Code, status, meaning. A test finds codes that are in the program and not here.
 pub(super) const PROBLEMS: &[(&str, u16, &str)] = &[
+    ("context_too_long", 400, "The conversation is longer than the model takes."),
     ("empty_message", 400, "The message is blank and nothing is attached."),
     ("invalid_attachment", 400, "An attachment is not what it says, or the model does not take its kind."),
     ("invalid_body", 400, "The body ended too early."),
@@ -14,14 +15,21 @@ pub(super) const PROBLEMS: &[(&str, u16, &str)] = &[
     ("invalid_request", 400, "The path or the query cannot be read; `detail` says why."),
     ("invalid_run_id", 400, "An id is 1 to 256 of the characters A-Z a-z 0-9 _ -."),
     ("invalid_session_id", 400, "An id is 1 to 256 of the characters A-Z a-z 0-9 _ -."),
+    ("invalid_value", 400, "A parameter has a value that is not allowed."),
+    ("missing_required_parameter", 400, "A parameter is missing."),
+    ("model_refused_request", 400, "The model's provider refuses the request."),
     ("unknown_field", 400, "The body has a member that this version does not know."),
+    ("unknown_parameter", 400, "There is no such parameter."),
+    ("unsupported_parameter", 400, "The parameter exists, but not this value of it, or not here."),
     ("unauthorized", 401, "The credential is missing, wrong or expired. Which of these is in the log only."),
     (
         "foreign_origin",
         403,
         "A page of another site asks a server where nobody signs in (`web.cors_origins`).",
     ),
+    ("model_not_found", 404, "There is no such model here."),
     ("not_found", 404, "There is no such thing, or it is somebody else's, or this service keeps none."),
+    ("unknown_url", 404, "This part of the provider's API is not served here."),
     (
         "method_not_allowed",
         405,
@@ -40,6 +48,7 @@ pub(super) const PROBLEMS: &[(&str, u16, &str)] = &[
     ("message_too_long", 413, "The message is longer than `limits.message_bytes` of `GET /config.json`."),
     ("unsupported_media_type", 415, "The body has to be sent as `application/json`."),
     ("unknown_host", 421, "The server is called by a name it does not know (`web.allowed_hosts`)."),
+    ("model_throttled", 429, "The model's provider asks to slow down."),
     (
         "rate_limited",
         429,
@@ -48,14 +57,48 @@ pub(super) const PROBLEMS: &[(&str, u16, &str)] = &[
     ("internal", 500, "Something went wrong on the server; the reason is in its log only."),
     ("session_unreadable", 500, "The stored conversation cannot be read. It was left as it is."),
     ("store_refused", 500, "The store refuses the server's requests; the reason is in the log."),
+    ("model_malformed_output", 502, "What the model wrote could not be read."),
+    ("model_protocol", 502, "What the model's provider answered could not be read."),
+    ("model_stream_cut", 502, "The model's answer broke off."),
     ("draining", 503, "The server is about to stop. Try again."),
+    ("model_not_installed", 503, "The built-in model is not installed."),
+    ("model_unavailable", 503, "The model's provider does not answer."),
     ("overloaded", 503, "The server is busy. Try again after `retry-after` seconds."),
+    ("run_lost", 503, "The process that wrote the answer is gone."),
+    ("run_not_started", 503, "The answer could not be begun."),
     ("sign_in_unavailable", 503, "The sign-in provider's keys cannot be fetched, so nobody can be let in."),
     ("store_unavailable", 503, "The store does not answer. Nothing was lost. Try again."),
+    ("model_timeout", 504, "The model did not answer in time."),
 ];
 
+/// How a run failed of which nothing had been sent yet.
+pub(super) const RUN_FAILED: &[&str] = &[
+    "context_too_long",
+    "model_malformed_output",
+    "model_not_installed",
+    "model_protocol",
+    "model_refused_request",
+    "model_stream_cut",
+    "model_throttled",
+    "model_timeout",
+    "model_unavailable",
+    "run_lost",
+    "run_not_started",
+];
+
+/// What is answered before a dialect is known, and so in the one common form.
+const OUTER: &[&str] = &["unknown_host", "foreign_origin", "internal"];
+
+/// The form in which a dialect tells errors.
+pub(super) struct ErrorForm {
+    /// The name of its schema.
+    pub(super) schema: &'static str,
+    /// A status, a code and words in this form.
+    pub(super) example: fn(u16, &str, &str) -> Value,
+}
+
 /// Adds an answer for the status of each code.
-pub(super) fn describe(codes: &[&'static str], answers: &mut Map<String, Value>) {
+pub(super) fn describe(codes: &[&'static str], form: Option<&ErrorForm>, answers: &mut Map<String, Value>) {
     let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
     for (code, status, meaning) in PROBLEMS {
         if codes.contains(code) {
@@ -63,26 +106,22 @@ pub(super) fn describe(codes: &[&'static str], answers: &mut Map<String, Value>)
         }
     }
     for (status, problems) in by_status {
-        let codes: Vec<&str> = problems.iter().map(|(code, _)| *code).collect();
         let words: Vec<String> =
             problems.iter().map(|(code, meaning)| format!("`{code}`: {meaning}")).collect();
-        let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        let mut answer = json!({
-            "description": words.join("\n\n"),
-            "content": {"application/problem+json": {
-                "schema": {"allOf": [
-                    {"$ref": "#/components/schemas/Problem"},
-                    {"properties": {"status": {"const": status}, "code": {"enum": codes}}},
-                ]},
-                "example": {
-                    "type": "about:blank",
-                    "title": title.unwrap_or("Error"),
-                    "status": status,
-                    "detail": problems.first().map(|(_, meaning)| *meaning),
-                    "code": codes.first(),
-                },
-            }},
-        });
+        let mut content = json!({});
+        let common: Vec<(&str, &str)> =
+            problems.iter().filter(|(code, _)| form.is_none() || OUTER.contains(code)).copied().collect();
+        if !common.is_empty() {
+            content["application/problem+json"] = in_common(status, &common);
+        }
+        let inner = problems.iter().find(|(code, _)| !OUTER.contains(code) || *code == "internal");
+        if let (Some(form), Some((code, meaning))) = (form, inner) {
+            content["application/json"] = json!({
+                "schema": {"$ref": format!("#/components/schemas/{}", form.schema)},
+                "example": (form.example)(status, code, meaning),
+            });
+        }
+        let mut answer = json!({"description": words.join("\n\n"), "content": content});
         match status {
             401 => {
                 answer["headers"]["www-authenticate"] = json!({"description": "How to sign in.", "required": true, "schema": {"const": "Bearer"}});
@@ -90,7 +129,7 @@ pub(super) fn describe(codes: &[&'static str], answers: &mut Map<String, Value>)
             429 | 503 => {
                 answer["headers"]["retry-after"] = json!({
                     "description": "When to try again, in seconds.",
-                    "required": true,
+                    "required": form.is_none(),
                     "schema": {"type": "integer", "minimum": 1},
                 });
             }
@@ -99,4 +138,23 @@ pub(super) fn describe(codes: &[&'static str], answers: &mut Map<String, Value>)
         // `GET /health` has a 503 of its own.
         answers.entry(status.to_string()).or_insert(answer);
     }
+}
+
+/// The common form, with these codes.
+fn in_common(status: u16, problems: &[(&str, &str)]) -> Value {
+    let codes: Vec<&str> = problems.iter().map(|(code, _)| *code).collect();
+    let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    json!({
+        "schema": {"allOf": [
+            {"$ref": "#/components/schemas/Problem"},
+            {"properties": {"status": {"const": status}, "code": {"enum": codes}}},
+        ]},
+        "example": {
+            "type": "about:blank",
+            "title": title.unwrap_or("Error"),
+            "status": status,
+            "detail": problems.first().map(|(_, meaning)| *meaning),
+            "code": codes.first(),
+        },
+    })
 }

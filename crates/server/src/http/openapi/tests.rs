@@ -187,27 +187,16 @@ fn every_code_of_the_program_is_described() {
         let literal = format!("\"{code}\"");
         assert!(all.iter().any(|text| text.contains(&literal)), "{code} is in no source file");
     }
-    let document = document("api_key");
+    let document = document("api_key").to_string();
     for (code, _, _) in problems::PROBLEMS {
-        let is_answered = described_codes(&document).contains(*code) || *code == "method_not_allowed";
-        assert!(is_answered, "{code} is answered by no operation");
+        let is_answered = document.contains(&format!("`{code}`: "));
+        assert!(is_answered || *code == "method_not_allowed", "{code} is answered by no operation");
     }
 }
 
 fn code_in(rest: &str) -> Option<String> {
     let statement = &rest[..rest.find(';').unwrap_or(rest.len()).min(rest.len())];
     let literal = statement.split('"').nth(1)?;
-    literal.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then(|| literal.to_owned())
-}
-
-fn described_codes(document: &Value) -> BTreeSet<String> {
-    let mut codes = BTreeSet::new();
-    for (_, operation) in described(document) {
-        for (_, answer) in operation["responses"].as_object().unwrap() {
-            let schema = &answer["content"]["application/problem+json"]["schema"]["allOf"][1];
-            let listed = schema["properties"]["code"]["enum"].as_array().into_iter().flatten();
-            codes.extend(listed.map(|code| code.as_str().unwrap().to_owned()));
-        }
-    }
-    codes
+    let is_code = !literal.is_empty() && literal.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    is_code.then(|| literal.to_owned())
 }

@@ -107,7 +107,7 @@ impl Described {
             }
             self.fits(schema, &frame, place);
             // Validators do not look into strings: what is in `data` is looked at here.
-            let kinds = schema["oneOf"].as_array().unwrap();
+            let Some(kinds) = schema["oneOf"].as_array() else { continue };
             let event = |kind: &Value| kind["properties"]["event"]["const"].clone();
             let named = frame.get("event").cloned().unwrap_or_default();
             let kind = kinds.iter().find(|kind| event(kind) == named).unwrap();
@@ -115,17 +115,34 @@ impl Described {
             self.fits(&kind["properties"]["data"]["contentSchema"], &data, &format!("{place} {named}"));
             last = named.as_str().unwrap_or_default().to_owned();
         }
+        if schema["oneOf"].is_null() {
+            return;
+        }
         assert!(matches!(last.as_str(), "done" | "error" | "continue"), "{place} ends with {last}");
     }
 }
 
-/// The paths of the router, from its source text; which methods each has, the router itself is asked.
+/// The paths of the router, from the source text of its tables; which methods each has, the router itself is asked.
 fn paths_of_the_router() -> Vec<String> {
-    let source = include_str!("../../../src/app.rs");
-    for way in [".nest(", ".nest_service(", ".merge(", ".route_service("] {
-        assert!(!source.contains(way), "routes that come by `{way}` are not seen by this test");
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut tables = vec![std::fs::read_to_string(source.join("app.rs")).unwrap()];
+    for merged in tables[0].clone().split(".merge(").skip(1) {
+        let module = merged.split("::routes()").next().unwrap();
+        let places = [format!("http/{module}/mod.rs"), format!("http/{module}.rs")];
+        let place = places.iter().find(|place| source.join(place).is_file()).expect(module);
+        tables.push(std::fs::read_to_string(source.join(place)).unwrap());
     }
-    source.split(".route(").skip(1).map(|rest| rest.split('"').nth(1).unwrap().to_owned()).collect()
+    let mut paths = Vec::new();
+    for table in tables {
+        for way in [".nest(", ".nest_service(", ".route_service("] {
+            assert!(!table.contains(way), "routes that come by `{way}` are not seen by this test");
+        }
+        let path = |rest: &str| rest.split('"').nth(1).unwrap().to_owned();
+        paths.extend(table.split(".route(").skip(1).map(path));
+    }
+    // What is left over below a prefix is no route.
+    paths.retain(|path| !path.ends_with("/{*rest}"));
+    paths
 }
 
 #[tokio::test]
@@ -137,14 +154,14 @@ async fn the_document_has_the_routes_of_the_router_and_no_others() {
     let mut real = BTreeSet::new();
     for path in paths_of_the_router() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-            let address = path.replace(['{', '}'], "");
+            let address = path.replace(['{', '}', '*'], "");
             let answer = served.request(method, &address).send().await.unwrap();
             if answer.status() == 405 {
                 let known =
                     answer.headers().get("allow").expect("405 says what is allowed").to_str().unwrap();
                 assert!(!known.split(',').any(|known| known.trim() == method), "{method} {path}: {known}");
             } else {
-                real.insert((method.to_owned(), path.clone()));
+                real.insert((method.to_owned(), path.replace("{*", "{")));
             }
         }
     }
@@ -244,6 +261,27 @@ async fn what_the_service_answers_is_what_the_document_says() {
     let usage = "/admin/users/{user}/usage";
     assert_eq!(ask(&chief, "GET", usage, &["ann"], None).await.0, 200);
     assert_eq!(ask(&chief, "GET", "/metrics", &[], None).await.0, 200);
+
+    // OpenAI's clients.
+    assert_eq!(ask(&ann, "GET", "/v1/models", &[], None).await.0, 200);
+    assert_eq!(ask(&ann, "GET", "/v1/models/{id}", &["loquat"], None).await.0, 200);
+    assert_eq!(ask(&ann, "GET", "/v1/models/{id}", &["none"], None).await.0, 404);
+    for stream in [true, false] {
+        let message =
+            json!({"role": "user", "content": "tool=calculator {\"expression\": \"6*7\"} say=\"42\""});
+        let body = json!({"model": "loquat", "messages": [message], "stream": stream});
+        let (status, text) = ask(&ann, "POST", "/v1/chat/completions", &[], Some(body)).await;
+        assert!(status == 200 && text.contains("42"), "{text}");
+    }
+    for body in [
+        json!({}),
+        json!([]),
+        json!({"model": "x", "messages": []}),
+        json!({"model": "loquat", "messages": 1}),
+    ] {
+        let (status, _) = ask(&ann, "POST", "/v1/chat/completions", &[], Some(body.clone())).await;
+        assert!((400..500).contains(&status), "{body}");
+    }
 
     // What is wrong, each with its status and its code.
     let cases: Vec<(&str, &str, &str, Option<Value>, &str)> = vec![

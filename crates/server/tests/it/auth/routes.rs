@@ -46,6 +46,8 @@ impl Belongings {
             Some("runs") => self.run.as_str(),
             Some("memory") => &self.fact,
             Some("sessions" | "admin") => &self.session,
+            // A model's name is nobody's.
+            Some("v1") => "loquat-0",
             _ => {
                 assert!(!path.contains("{id}"), "{path}: say here what its ids are");
                 ""
@@ -76,7 +78,7 @@ async fn without_a_credential_every_route_says_the_same() {
     let settings = [("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", ann_entry.as_str()), TOOLS];
     let served = serve(&settings, "say=\"hi\"").await;
     let anns = Belongings::of(&served, "ann", &ann).await;
-    let mut first = None;
+    let mut first = BTreeMap::new();
     let mut public = Vec::new();
     for route in Described::of(&served).await.routes() {
         let method = route.method.as_str();
@@ -98,8 +100,13 @@ async fn without_a_credential_every_route_says_the_same() {
                 let answer = whole(request).await;
                 assert_eq!(answer.0, 401, "{method} {path} {token:?}");
                 assert_eq!(answer.1["www-authenticate"], "Bearer");
-                assert_eq!(answer.1["content-type"], "application/problem+json");
-                assert_eq!(&answer, first.get_or_insert_with(|| answer.clone()), "{method} {path}");
+                // Each dialect has one form of its own.
+                let group = path.split('/').nth(1).filter(|group| *group == "v1").unwrap_or_default();
+                if group.is_empty() {
+                    assert_eq!(answer.1["content-type"], "application/problem+json");
+                }
+                let same = first.entry(group.to_owned()).or_insert_with(|| answer.clone());
+                assert_eq!(&answer, same, "{method} {path}");
             }
             // Identity in the address is no identity.
             let separator = if path.contains('?') { '&' } else { '?' };
