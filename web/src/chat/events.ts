@@ -14,6 +14,7 @@ export type ChatEvent =
   | { type: 'tool_progress'; id: string; message?: string; progress?: number; total?: number }
   | { type: 'tool_result'; id: string; name?: string; output: unknown; isError: boolean; durationMs?: number }
   | { type: 'approval'; id: string; name: string; input: unknown; reason?: string; expiresAt?: string }
+  | { type: 'client_tool'; id: string; name: string; input: unknown }
   | { type: 'reset'; reason?: string }
   | { type: 'usage'; model?: string; usage: Usage }
   | { type: 'custom'; name: string; data: unknown }
@@ -78,6 +79,8 @@ export function decode(frame: { event: string; raw: string }): ChatEvent | undef
     case 'approval':
       if (id === undefined || name === undefined) return undefined
       return { type: 'approval', id, name, input: f.input, reason: text(f, 'reason'), expiresAt: text(f, 'expires_at') }
+    case 'client_tool':
+      return id !== undefined && name !== undefined ? { type: 'client_tool', id, name, input: f.input } : undefined
     case 'reset':
       return { type: 'reset', reason: text(f, 'reason') }
     case 'usage':

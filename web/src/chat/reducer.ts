@@ -2,7 +2,8 @@
 import type { Usage } from '../api/types'
 import type { ChatEvent } from './events'
 
-export type ToolState = 'writing' | 'running' | 'approval' | 'done' | 'failed' | 'stopped'
+/** `client`: another program, the one that asked, runs this tool and will say what came of it. */
+export type ToolState = 'writing' | 'running' | 'approval' | 'client' | 'done' | 'failed' | 'stopped'
 
 export interface TextPart {
   type: 'text'
@@ -67,10 +68,11 @@ const tool = (a: Answer, id: string, name: string | undefined, change: (part: To
 }
 
 /** Calls that were under way when the run ended will never end. */
-const settle = (parts: Part[], keepApprovals: boolean): Part[] =>
+const settle = (parts: Part[], keepWaiting: boolean): Part[] =>
   parts.map((p) => {
     if (p.type !== 'tool') return p
-    if (p.state === 'writing' || p.state === 'running' || (p.state === 'approval' && !keepApprovals))
+    const waits = p.state === 'approval' || p.state === 'client'
+    if (p.state === 'writing' || p.state === 'running' || (waits && !keepWaiting))
       return { ...p, state: 'stopped', progress: undefined }
     return p
   })
@@ -108,6 +110,8 @@ export function reduce(a: Answer, event: ChatEvent): Answer {
       const { input, reason, expiresAt } = event
       return tool(a, event.id, event.name, (p) => ({ ...p, input, state: 'approval', approval: { reason, expiresAt } }))
     }
+    case 'client_tool':
+      return tool(a, event.id, event.name, (p) => ({ ...p, input: event.input, state: 'client', approval: undefined }))
     case 'reset':
       return { ...a, parts: a.parts.slice(0, a.callStart) }
     case 'usage':

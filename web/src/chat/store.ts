@@ -219,7 +219,7 @@ export class ChatStore {
   private async explainApprovals(id: string, turn: Turn, runId: string) {
     const onFrame = (frame: Frame) => {
       const event = decode(frame)
-      if (event?.type === 'approval') this.updateTurn(id, turn.key, (t) => ({ ...t, answer: { ...t.answer, ...keepStatus(t.answer, event) } }))
+      if (event?.type === 'approval' || event?.type === 'client_tool') this.updateTurn(id, turn.key, (t) => ({ ...t, answer: { ...t.answer, ...keepStatus(t.answer, event) } }))
     }
     await followRun(this.options.api, { runId, signal: new AbortController().signal, onFrame, onLink: () => {} }).catch(() => {})
   }
@@ -422,7 +422,11 @@ const abandoned = (turn: Turn): Turn => {
   return { ...turn, unsent: turn.unsent ?? {}, answer: reduce(turn.answer, { type: 'error', error: '', code: 'run_gone', retryable: true }) }
 }
 
-const keepStatus = (answer: Answer, event: ChatEvent): Pick<Answer, 'parts'> => {
-  if (event.type !== 'approval') return { parts: answer.parts }
-  return { parts: answer.parts.map((p) => (p.type === 'tool' && p.id === event.id && p.state === 'approval' ? { ...p, approval: { ...p.approval, reason: event.reason, expiresAt: event.expiresAt } } : p)) }
-}
+/** What an event says of a call that waits, without anything of the rest of the run. */
+const keepStatus = (answer: Answer, event: ChatEvent & { type: 'approval' | 'client_tool' }): Pick<Answer, 'parts'> => ({
+  parts: answer.parts.map((p) => {
+    if (p.type !== 'tool' || p.id !== event.id || p.state !== 'approval') return p
+    if (event.type === 'client_tool') return { ...p, state: 'client', approval: undefined }
+    return { ...p, approval: { ...p.approval, reason: event.reason, expiresAt: event.expiresAt } }
+  }),
+})

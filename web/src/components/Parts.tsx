@@ -1,5 +1,5 @@
 /** The parts of an answer that are not its text: reasoning, tool calls with their approvals, and what tools sent. */
-import { BrainIcon, CheckIcon, ChevronRightIcon, CircleAlertIcon, CircleSlashIcon, ShieldQuestionIcon, WrenchIcon } from 'lucide-react'
+import { BrainIcon, CheckIcon, ChevronRightIcon, CircleAlertIcon, CircleSlashIcon, HourglassIcon, ShieldQuestionIcon, WrenchIcon } from 'lucide-react'
 import { memo, useEffect, useId, useRef, useState, type ReactNode } from 'react'
 import type { ToolPart, ToolState } from '../chat/reducer'
 import { useI18n, useT } from '../i18n'
@@ -50,7 +50,7 @@ function Block({ label, children, danger }: { label: string; children: string; d
 }
 
 const LABEL: Record<ToolState, Key> = {
-  writing: 'toolWriting', running: 'toolRunning', approval: 'toolWaiting', done: 'toolDone', failed: 'toolFailed', stopped: 'toolStopped',
+  writing: 'toolWriting', running: 'toolRunning', approval: 'toolWaiting', client: 'toolElsewhere', done: 'toolDone', failed: 'toolFailed', stopped: 'toolStopped',
 }
 
 function State({ part }: { part: ToolPart }) {
@@ -60,11 +60,12 @@ function State({ part }: { part: ToolPart }) {
     writing: <Spinner />,
     running: <Spinner />,
     approval: <ShieldQuestionIcon aria-hidden className="size-3.5" />,
+    client: <HourglassIcon aria-hidden className="size-3.5" />,
     done: <CheckIcon aria-hidden className="size-3.5" />,
     failed: <CircleAlertIcon aria-hidden className="size-3.5" />,
     stopped: <CircleSlashIcon aria-hidden className="size-3.5" />,
   }
-  const tone = { writing: 'text-dim', running: 'text-dim', approval: 'text-warn', done: 'text-ok', failed: 'text-danger', stopped: 'text-dim' }[part.state]
+  const tone = { writing: 'text-dim', running: 'text-dim', approval: 'text-warn', client: 'text-dim', done: 'text-ok', failed: 'text-danger', stopped: 'text-dim' }[part.state]
   return (
     <span className={cx('flex shrink-0 items-center gap-1.5 text-xs tabular-nums', tone)}>
       {icon[part.state]}

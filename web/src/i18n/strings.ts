@@ -125,6 +125,7 @@ const table = {
   toolFailed: ['Failed', 'Fehlgeschlagen', 'Falló', 'Échec', '失敗', '失败'],
   toolStopped: ['Stopped', 'Gestoppt', 'Detenido', 'Arrêté', '停止', '已停止'],
   toolWaiting: ['Needs approval', 'Braucht Freigabe', 'Necesita aprobación', 'À approuver', '承認待ち', '需要批准'],
+  toolElsewhere: ['Waiting for another program', 'Wartet auf ein anderes Programm', 'Espera a otro programa', 'En attente d’un autre programme', '別のプログラムを待っています', '等待其他程序'],
   approveQuestion: ['{name} wants to run {tool} with exactly this:', '{name} möchte {tool} genau damit ausführen:', '{name} quiere ejecutar {tool} exactamente con esto:', '{name} veut exécuter {tool} avec exactement ceci :', '{name} が {tool} を次の内容で実行しようとしています：', '{name} 想用以下内容运行 {tool}：'],
   approve: ['Allow', 'Erlauben', 'Permitir', 'Autoriser', '許可', '允许'],
   deny: ['Don’t allow', 'Nicht erlauben', 'No permitir', 'Refuser', '許可しない', '不允许'],
