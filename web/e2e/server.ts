@@ -13,7 +13,7 @@ export const freePort = (): Promise<number> =>
     })
   })
 
-const binary = (): string => {
+export const binary = (): string => {
   const targets = [process.env.CARGO_TARGET_DIR, resolve(import.meta.dirname, '../../target')].filter((t) => t !== undefined)
   const found = [process.env.LOQUAT_BIN, ...targets.map((t) => join(t, 'debug/loquat'))].find((path) => path && existsSync(path))
   if (!found) throw new Error('The program is not built: run `npm run build` here, then `cargo build`, or set LOQUAT_BIN.')
