@@ -438,3 +438,6 @@ impl Settings {
             && (self.has_page_bucket() || self.communication == Communication::FunctionUrl)
     }
 }
+
+#[cfg(test)]
+mod guide;

@@ -9,7 +9,7 @@ use loquat_agent::model::Params;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{ConfigError, file, secret};
+use super::{ConfigError, RawTelemetry, file, secret};
 use crate::auth::AuthConfig;
 use crate::http::security::WebConfig;
 use crate::limits::LimitsConfig;
@@ -103,7 +103,7 @@ pub struct RawConfig {
     pub web: WebConfig,
     /// What operators are told beside the log.
     #[serde(default)]
-    pub telemetry: super::RawTelemetry,
+    pub telemetry: RawTelemetry,
     /// The built-in tools that are on.
     pub tools: Option<Vec<BuiltinTool>>,
     /// Settings of the built-in tools.
