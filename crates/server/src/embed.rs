@@ -16,7 +16,8 @@
 //! ```
 //!
 //! `fallback_service` leaves the program's own routes alone and gives everything else to the agent, its page included.
-//! Nested under a prefix the API works as well; the page needs to be at the root.
+//! Nested under a prefix the API works as well; the page needs to be at the root. Limits per address need to know the
+//! address: serve `app.into_make_service_with_connect_info::<SocketAddr>()`; without it only users are counted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -88,7 +89,8 @@ impl Builder {
         self
     }
 
-    /// Lets this decide who is asking, in place of `[auth]`.
+    /// Lets this decide who is asking, in place of `[auth]`. If it believes cookies, the program must refuse what other
+    /// sites send with them (`SameSite`, a check of `Origin`): the agent's own ways to sign in use none.
     #[must_use]
     pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
         self.own.auth = Some(authenticator);

@@ -1,5 +1,6 @@
 //! The server over real sockets, one module a subject:
 //! `auth` sign-in, ownership and limits;
+//! `embed` the agent inside another program;
 //! `lambda` the native Lambda host behind the emulator of API Gateway and the Runtime API;
 //! `local_model` the embedded model with its real weights;
 //! `models` every provider against the mock model server, by one suite;
@@ -8,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects")]
 
 mod auth;
+mod embed;
 mod lambda;
 #[cfg(feature = "local-model")]
 mod local_model;
