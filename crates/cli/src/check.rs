@@ -66,7 +66,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         println!("Stack     {} ({resources} resources): good", agent.deploy.name);
     }
     if wrong > 0 {
-        bail!("{wrong} of these need a hand");
+        bail!("{wrong} of these {} a hand", if wrong == 1 { "needs" } else { "need" });
     }
     Ok(())
 }

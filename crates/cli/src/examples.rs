@@ -37,7 +37,7 @@ pub(crate) static EXAMPLES: &[Example] = &[
         "customer-service",
         "the reference's chatbot: prompt, tools, page",
         "loquat serve",
-        ["README.md", "loquat.toml", "prompt.md", "tools/support.py"]
+        ["README.md", "logo.svg", "loquat.toml", "prompt.md", "tools/support.py"]
     ),
     example!(
         "retail-banking",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use loquat_server::auth::{KeyFile, NamedKey};
+use loquat_server::auth::{AuthType, KeyFile, NamedKey};
 use loquat_server::config::{Config, Flags};
 
 /// Add, list and revoke the keys of AUTH_TYPE=ApiKey.
@@ -44,7 +44,7 @@ enum Command {
 }
 
 // What these commands print is what they are for.
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, clippy::print_stderr)]
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let flags = Flags { config: args.config, ..Flags::default() };
     let file = || Ok::<_, anyhow::Error>(KeyFile::within(&Config::load(&flags)?.folders.data));
@@ -55,6 +55,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Add { name, user, admin, print: false } => {
             println!("{}", file()?.add(&name, user.as_deref(), admin)?);
+            if Config::load(&flags)?.auth.kind != AuthType::ApiKey {
+                eprintln!("The key is good once AUTH_TYPE=ApiKey is set; now nobody is asked for one.");
+            }
         }
         Command::List => {
             for key in file()?.read()? {

@@ -63,7 +63,8 @@ pub enum PackageError {
     },
     /// No binary was found.
     #[error(
-        "no `bootstrap` for {0} found; looked at {1}. Build it with `cargo xtask package`, or name it with --bootstrap"
+        "no `bootstrap` for {0} found; looked at {1}. `cargo xtask package` builds one for this machine's processor: set \
+         [deploy] architecture to it, cross-compile (docs/aws.md says how), or name a binary with --bootstrap"
     )]
     NoBinary(&'static str, String),
     /// The package is larger than Lambda takes.

@@ -147,6 +147,7 @@ async fn customer_service() {
     let (_, page) = example.server.get("/config.json").await;
     assert_eq!(page["agent"]["name"], "Customer support");
     assert_eq!(page["agent"]["accent"], "#0f766e");
+    assert!(page["agent"]["logo"].as_str().unwrap().starts_with("data:image/svg+xml"), "{page}");
     assert_eq!(page["agent"]["suggestions"].as_array().unwrap().len(), 3);
 
     let (_, read) = example.uses(&mut model, "order_status", json!({"number": "#1042"})).await;
