@@ -73,7 +73,7 @@ test('a model that is not installed is said to be so, with what installs it', as
   try {
     const problems = watch(page, [/503/])
     await page.goto(server.url)
-    await expect(page.locator('[data-note=not-installed] code')).not.toBeEmpty()
+    await expect(page.locator('[data-note=not-installed] code').last()).toHaveText('loquat model fetch')
     expect(await axe(page)).toEqual([])
     await ask(page, 'hello')
     await expect(last(page).getByRole('alert')).toContainText('not installed')

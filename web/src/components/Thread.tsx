@@ -9,7 +9,7 @@ import { Announcer } from './Announcer'
 import { Composer } from './Composer'
 import { useServices } from './context'
 import { TurnView, type Versions } from './Turn'
-import { buttonClass, cx, IconButton, Spinner } from './ui'
+import { buttonClass, cx, IconButton, Spinner, Ticked } from './ui'
 import { useStick } from './useStick'
 import { Logo } from './Logo'
 
@@ -108,12 +108,11 @@ export function Thread({ session, conversation, onSend }: Props) {
 function Note({ quiet }: { quiet: boolean }) {
   const t = useT()
   const { model, agent } = useServices().config
-  const line = 'mt-2.5 text-center text-xs text-dim text-balance'
+  const line = 'mt-2.5 text-center text-xs leading-relaxed text-dim text-balance'
   if (!model.installed) {
     return (
       <p className={line} data-note="not-installed">
-        {t('notInstalled')}
-        {model.note && <> · <code className="font-mono text-ink">{model.note}</code></>}
+        {model.note ? <Ticked text={model.note} /> : t('notInstalled')}
       </p>
     )
   }

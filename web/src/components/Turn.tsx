@@ -11,7 +11,7 @@ import { chunk } from '../lib/lazy'
 import { CopyButton } from './CodeBlock'
 import { useServices } from './context'
 import { Custom, Reasoning, ToolCard } from './Parts'
-import { buttonClass, cx, IconButton, primaryClass } from './ui'
+import { buttonClass, cx, IconButton, primaryClass, Ticked } from './ui'
 
 const Markdown = chunk(() => import('./Markdown'))
 
@@ -148,7 +148,7 @@ function Failure({ id, turn, readOnly }: { id: string; turn: Turn; readOnly: boo
       <CircleAlertIcon aria-hidden className="size-4 shrink-0" />
       <div role="alert" className="min-w-0 flex-1 basis-[calc(100%-2rem)] [overflow-wrap:anywhere] first-letter:uppercase sm:basis-48">
         {errorText(error, t)}
-        {error.code === 'model_not_installed' && config.model.note && <code className="mt-1 block font-mono text-xs">{config.model.note}</code>}
+        {error.code === 'model_not_installed' && config.model.note && <p className="mt-1 text-xs leading-relaxed text-ink"><Ticked text={config.model.note} /></p>}
       </div>
       {!readOnly && (
         <button type="button" onClick={() => store.regenerate(id, turn)} className="rounded-lg border border-danger/40 px-2.5 py-1 max-sm:ms-7 font-medium hover:bg-danger/10">{t('tryAgain')}</button>
