@@ -73,6 +73,7 @@ test('everything can be reached without a pointer', async ({ chat: page, model }
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Renamed')
   await tabTo(/^Options for Renamed/)
   await press('Enter')
+  await expect(page.getByRole('menuitem', { name: 'Rename' })).toBeFocused()
   await press('ArrowUp')
   await press('Enter')
   await expect(page).toHaveURL(/\/$/)
