@@ -17,7 +17,8 @@
 //!
 //! `fallback_service` leaves the program's own routes alone and gives everything else to the agent, its page included.
 //! Nested under a prefix the API works as well; the page needs to be at the root. Limits per address need to know the
-//! address: serve `app.into_make_service_with_connect_info::<SocketAddr>()`; without it only users are counted.
+//! address: serve `app.into_make_service_with_connect_info::<SocketAddr>()`; without it only users are counted. The agent
+//! logs by `tracing`; the subscriber is the program's.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
