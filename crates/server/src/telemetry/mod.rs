@@ -1,7 +1,7 @@
 //! What the service tells its operator: log lines, metrics, traces, cost.
 //!
 //! Nothing here knows what a user wrote, unless `log_content` says that it may. What a task works for stands beside it
-//! ([`scope`]); what a run came to is counted from its events ([`tally`]) and told once, before its last event is shown:
+//! ([`scope`]); what a run came to is counted from its events (`tally`) and told once, before its last event is shown:
 //! on Lambda nothing happens after that.
 
 pub mod cost;
