@@ -9,7 +9,6 @@
 //! Whatever goes wrong with a tool is a result that the model reads; whatever goes wrong with the model ends the run in
 //! one `Failed`; nothing goes wrong in silence.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +17,12 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::Answer;
 use crate::calls::{self, Call, Decision};
 use crate::context::{Budget, ContextStrategy, History, Memo};
 use crate::emitter::{Emitter, Events};
 use crate::event::{Event, Outcome, StopReason, Usage};
+use crate::go_on::go_on;
 use crate::invariants;
 use crate::message::{Message, Role};
 use crate::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, OnRestart, Params};
@@ -82,6 +83,9 @@ pub struct RunContext {
     pub user: Option<Arc<str>>,
     /// Stops the run: the model's connection is closed, tools are cancelled, the outcome is `cancelled`.
     pub cancel: CancellationToken,
+    /// Asks the run to pause: it ends without a terminal event before its next model call, so that another process can
+    /// go on with it ([`RunInput::GoOn`]).
+    pub pause: CancellationToken,
     /// What to do when text has to be taken back.
     pub on_restart: OnRestart,
     /// Tools that run in the client.
@@ -101,11 +105,14 @@ pub enum RunInput {
     Message(Message),
     /// Decisions on the calls that the last run left open. The history ends with these calls.
     Resume(Vec<Decision>),
+    /// The events of this very run so far: it was paused, here or in another process. They are not emitted again. The
+    /// history ends with the user's message, or with the calls that the run was about.
+    GoOn(Vec<Event>),
 }
 
 impl Agent {
-    /// Runs one turn. The stream always ends with exactly one terminal event. Nothing happens between two polls:
-    /// when an event has been taken, the next step begins with the next poll.
+    /// Runs one turn. The stream ends with exactly one terminal event, or without any if the run was paused. Nothing
+    /// happens between two polls: when an event has been taken, the next step begins with the next poll.
     pub fn run(
         &self,
         history: Vec<Message>,
@@ -113,10 +120,7 @@ impl Agent {
         cx: RunContext,
     ) -> impl Stream<Item = Event> + Send + Unpin + use<> {
         let agent = self.clone();
-        Events::new(move |out| async move {
-            let terminal = Turn::new(agent, history, cx, out.clone()).run(input).await;
-            out.emit(terminal).await;
-        })
+        Events::new(move |out| async move { Turn::new(agent, history, cx, out).run(input).await })
     }
 }
 
@@ -130,7 +134,7 @@ pub(crate) struct Turn {
     out: Emitter,
     history: Vec<Message>,
     /// The part of the history that the model sees, chosen once a run.
-    view: Vec<Message>,
+    pub(crate) view: Vec<Message>,
     used: Usage,
     shrunk: u32,
     /// Whether the strategy knows what its choice cost.
@@ -169,78 +173,116 @@ impl Turn {
         self.out.emit(event).await;
     }
 
-    async fn run(mut self, input: RunInput) -> Event {
-        self.emit(Event::Started { model: self.agent.model.name().to_owned() }).await;
-        match input {
-            RunInput::Message(message) => self.history.push(message),
+    /// The terminal event; `None` if the run was paused.
+    async fn run(mut self, input: RunInput) -> Option<Event> {
+        let mut steps = 0;
+        let begun = match input {
+            RunInput::Message(message) => {
+                self.started().await;
+                self.history.push(message);
+                None
+            }
             RunInput::Resume(decisions) => {
+                self.started().await;
                 let open = calls::open_calls(&self.history);
-                match calls::decide(&mut self, open, decisions).await {
-                    None => {}
-                    Some(outcome) => return finished(outcome),
-                }
+                calls::decide(&mut self, open, decisions).await.map(finished)
+            }
+            RunInput::GoOn(events) => {
+                steps = self.take_in(&events);
+                let history = std::mem::take(&mut self.history);
+                let ended = go_on(&mut self, &history, &events).await;
+                self.history = history;
+                ended
+            }
+        };
+        match begun {
+            Some(terminal) => Some(terminal),
+            None => self.steps(steps + 1).await,
+        }
+    }
+
+    async fn started(&mut self) {
+        self.emit(Event::Started { model: self.agent.model.name().to_owned() }).await;
+    }
+
+    /// Takes in what the run has told before it was paused; gives the number of model calls.
+    fn take_in(&mut self, events: &[Event]) -> u32 {
+        let mut steps = 0;
+        for event in events {
+            self.transcript.apply(event);
+            if let Event::Usage { usage, .. } = event {
+                self.used += *usage;
+                self.observed = true;
+                steps += 1;
             }
         }
+        steps
+    }
+
+    async fn steps(&mut self, first: u32) -> Option<Event> {
         if let Err(failed) = self.choose_view().await {
-            return failed;
+            return Some(failed);
         }
         // A note to the model after an unreadable tool call; given once.
         let mut note: Option<Message> = None;
         let mut noted = false;
-        for step in 1..=self.agent.limits.max_steps {
-            let said = match self.call_model(step, note.take()).await {
-                Said::Failed(error) if error.kind == ModelErrorKind::ContextTooLong && self.shrunk == 0 => {
-                    self.shrunk += 1;
-                    if let Err(failed) = self.choose_view().await {
-                        return failed;
-                    }
-                    self.call_model(step, None).await
-                }
-                said => said,
-            };
-            let (reason, calls) = match said {
-                Said::Stopped { reason, calls } => (reason, calls),
-                Said::Over(outcome) => return finished(outcome),
-                Said::Failed(error) => {
-                    return Event::Failed {
-                        error: error.message,
-                        code: error.kind.code().into(),
-                        retryable: error.kind.is_transient(),
-                    };
-                }
-            };
-            match reason {
-                // Some servers say `stop` although they ask for tools.
-                StopReason::ToolUse | StopReason::EndTurn if !calls.is_empty() => {
-                    if let Some(outcome) = calls::run(&mut self, calls).await {
-                        return finished(outcome);
-                    }
-                }
-                StopReason::ToolUse | StopReason::EndTurn => return finished(Outcome::Complete),
-                StopReason::MaxTokens => return finished(Outcome::MaxTokens),
-                StopReason::StopSequence => return finished(Outcome::StopSequence),
-                StopReason::GuardrailIntervened => return finished(Outcome::Guardrail),
-                StopReason::ContentFiltered => return finished(Outcome::Refusal),
-                StopReason::MalformedToolUse | StopReason::MalformedModelOutput if !noted => {
-                    noted = true;
-                    note = Some(Message::user(
-                        "Your last output could not be read. If you want to call a tool, write its input as valid JSON.",
-                    ));
-                }
-                StopReason::MalformedToolUse | StopReason::MalformedModelOutput => {
-                    return Event::Failed {
-                        error: "The model wrote an unreadable tool call twice.".into(),
-                        code: "model_malformed_output".into(),
-                        retryable: true,
-                    };
-                }
-                StopReason::ModelContextWindowExceeded => return finished(Outcome::MaxTokens),
+        for step in first..=self.agent.limits.max_steps {
+            if self.cx.pause.is_cancelled() {
+                return None;
             }
-            if self.agent.limits.max_output_tokens.is_some_and(|most| self.used.output_tokens >= most) {
-                return finished(Outcome::MaxTokens);
+            if let Some(terminal) = self.step(step, &mut note, &mut noted).await {
+                return Some(terminal);
             }
         }
-        finished(Outcome::MaxSteps)
+        Some(finished(Outcome::MaxSteps))
+    }
+
+    /// One model call and the tools it asks for; `Some` is how the run ends.
+    async fn step(&mut self, step: u32, note: &mut Option<Message>, noted: &mut bool) -> Option<Event> {
+        let said = match self.call_model(step, note.take()).await {
+            Said::Failed(error) if error.kind == ModelErrorKind::ContextTooLong && self.shrunk == 0 => {
+                self.shrunk += 1;
+                if let Err(failed) = self.choose_view().await {
+                    return Some(failed);
+                }
+                self.call_model(step, None).await
+            }
+            said => said,
+        };
+        let (reason, calls) = match said {
+            Said::Stopped { reason, calls } => (reason, calls),
+            Said::Over(outcome) => return Some(finished(outcome)),
+            Said::Failed(error) => {
+                return Some(Event::Failed {
+                    error: error.message,
+                    code: error.kind.code().into(),
+                    retryable: error.kind.is_transient(),
+                });
+            }
+        };
+        match ending(reason) {
+            // Some servers say `stop` although they ask for tools.
+            Some(Outcome::Complete) if !calls.is_empty() => {
+                if let Some(outcome) = calls::run(self, calls).await {
+                    return Some(finished(outcome));
+                }
+            }
+            Some(outcome) => return Some(finished(outcome)),
+            None if !std::mem::replace(noted, true) => {
+                *note = Some(Message::user(
+                    "Your last output could not be read. If you want to call a tool, write its input as valid JSON.",
+                ));
+            }
+            None => {
+                return Some(Event::Failed {
+                    error: "The model wrote an unreadable tool call twice.".into(),
+                    code: "model_malformed_output".into(),
+                    retryable: true,
+                });
+            }
+        }
+        let spent = self.agent.limits.max_output_tokens.is_some_and(|most| self.used.output_tokens >= most);
+        spent.then(|| finished(Outcome::MaxTokens))
     }
 
     async fn choose_view(&mut self) -> Result<(), Event> {
@@ -333,85 +375,19 @@ impl Turn {
     }
 }
 
-fn finished(outcome: Outcome) -> Event {
+pub(crate) fn finished(outcome: Outcome) -> Event {
     Event::Finished { outcome }
 }
 
-/// What one model call has said so far.
-struct Answer {
-    calls: Vec<Call>,
-    usage: Usage,
-    model: Option<String>,
-    /// Ids in use before this call: a provider that repeats one gets it changed.
-    taken: HashSet<String>,
-    /// The provider's id of the call being written, where it had to be changed.
-    renamed: Vec<(String, String)>,
-}
-
-impl Answer {
-    fn new(turn: &Turn) -> Self {
-        let taken = turn
-            .view
-            .iter()
-            .chain(&turn.transcript.messages())
-            .flat_map(|message| message.tool_uses().map(|t| t.tool_use_id.clone()).collect::<Vec<_>>())
-            .collect();
-        Self { calls: Vec::new(), usage: Usage::default(), model: None, taken, renamed: Vec::new() }
-    }
-
-    /// Notes what the model said and gives the event to show, if there is one.
-    fn take(&mut self, event: ModelEvent) -> Option<Event> {
-        let reasoning = |text, signature, redacted| Some(Event::Reasoning { text, signature, redacted });
-        match event {
-            ModelEvent::Text(text) if text.is_empty() => None,
-            ModelEvent::Text(text) => Some(Event::Text { text }),
-            ModelEvent::Reasoning(text) if text.is_empty() => None,
-            ModelEvent::Reasoning(text) => reasoning(text, None, None),
-            ModelEvent::ReasoningSignature(signature) => reasoning(String::new(), Some(signature), None),
-            ModelEvent::RedactedReasoning(redacted) => reasoning(String::new(), None, Some(redacted)),
-            ModelEvent::ToolStart { id, name } => {
-                let own = self.own_id(&id);
-                self.calls.push(Call::new(own.clone(), name.clone()));
-                Some(Event::ToolStart { id: own, name })
-            }
-            ModelEvent::ToolInput { id, delta } => {
-                let id = self
-                    .renamed
-                    .iter()
-                    .rev()
-                    .find(|(theirs, _)| *theirs == id)
-                    .map_or(id, |(_, own)| own.clone());
-                let call = self.calls.iter_mut().rev().find(|call| call.id == id)?;
-                call.input_text.push_str(&delta);
-                (!delta.is_empty()).then_some(Event::ToolInput { id, delta })
-            }
-            ModelEvent::Reset { reason } => {
-                self.calls.clear();
-                self.renamed.clear();
-                Some(Event::Reset { reason })
-            }
-            ModelEvent::Usage { usage, model } => {
-                self.usage = usage;
-                self.model = model.or(self.model.take());
-                None
-            }
-            ModelEvent::Stop(_) => None,
-        }
-    }
-
-    /// The provider's id, unless it is empty or was used before.
-    fn own_id(&mut self, theirs: &str) -> String {
-        let mut own = theirs.to_owned();
-        let mut n = self.taken.len();
-        while own.is_empty() || self.taken.contains(&own) {
-            n += 1;
-            own = format!("{}-{n}", if theirs.is_empty() { "call" } else { theirs });
-        }
-        if own != theirs {
-            self.renamed.push((theirs.to_owned(), own.clone()));
-        }
-        self.taken.insert(own.clone());
-        own
+/// How a run ends whose model stopped for this reason and asked for no tool; `None` if what it wrote is unreadable.
+pub(crate) fn ending(reason: StopReason) -> Option<Outcome> {
+    match reason {
+        StopReason::ToolUse | StopReason::EndTurn => Some(Outcome::Complete),
+        StopReason::MaxTokens | StopReason::ModelContextWindowExceeded => Some(Outcome::MaxTokens),
+        StopReason::StopSequence => Some(Outcome::StopSequence),
+        StopReason::GuardrailIntervened => Some(Outcome::Guardrail),
+        StopReason::ContentFiltered => Some(Outcome::Refusal),
+        StopReason::MalformedToolUse | StopReason::MalformedModelOutput => None,
     }
 }
 

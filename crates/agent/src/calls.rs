@@ -48,7 +48,7 @@ pub enum Verdict {
 }
 
 /// A call that can run now, or whose answer is known without running it.
-enum Ready {
+pub(crate) enum Ready {
     Run { id: Arc<str>, name: String, tool: Arc<dyn Tool>, input: Value },
     Answered { id: Arc<str>, name: String, output: ToolOutput },
 }
@@ -100,7 +100,7 @@ pub(crate) async fn run(turn: &mut Turn, calls: Vec<Call>) -> Option<Outcome> {
 }
 
 /// Tells what open calls wait for. `Some` if there are any: the run ends, and another goes on with it.
-async fn ask(turn: &mut Turn, open: Vec<ToolUse>) -> Option<Outcome> {
+pub(crate) async fn ask(turn: &mut Turn, open: Vec<ToolUse>) -> Option<Outcome> {
     if open.is_empty() {
         return None;
     }
@@ -153,7 +153,7 @@ pub(crate) async fn decide(turn: &mut Turn, open: Vec<ToolUse>, decisions: Vec<D
     }
 }
 
-fn prepare(turn: &Turn, id: &str, name: String, input: Value, problem: Option<String>) -> Ready {
+pub(crate) fn prepare(turn: &Turn, id: &str, name: String, input: Value, problem: Option<String>) -> Ready {
     let id: Arc<str> = id.into();
     match (problem, turn.tools.tool(&name)) {
         (Some(problem), _) => Ready::Answered { id, name, output: ToolOutput::error(problem) },
@@ -167,7 +167,7 @@ fn prepare(turn: &Turn, id: &str, name: String, input: Value, problem: Option<St
 
 /// Runs what is ready, side by side, and emits the results in call order. `Some` if the run was stopped meanwhile: then
 /// every call has got a result all the same.
-async fn execute(turn: &mut Turn, ready: Vec<Ready>) -> Option<Outcome> {
+pub(crate) async fn execute(turn: &mut Turn, ready: Vec<Ready>) -> Option<Outcome> {
     let (sender, mut reports) = mpsc::channel::<Event>(64);
     let cancel = turn.cx.cancel.child_token();
     // Stops what still runs, however this function is left.

@@ -31,15 +31,16 @@ impl Emitter {
     }
 }
 
-/// The stream of what a function emits. It ends after the first terminal event, and gives one itself if the function
-/// returned without any.
+/// The stream of what a function emits, and then of the terminal event that it returns, if it returns one.
 pub(crate) struct Events {
-    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    work: Option<Pin<Box<dyn Future<Output = Option<Event>> + Send>>>,
     slot: Emitter,
 }
 
 impl Events {
-    pub(crate) fn new<F: Future<Output = ()> + Send + 'static>(work: impl FnOnce(Emitter) -> F) -> Self {
+    pub(crate) fn new<F: Future<Output = Option<Event>> + Send + 'static>(
+        work: impl FnOnce(Emitter) -> F,
+    ) -> Self {
         let slot = Emitter::default();
         Self { work: Some(Box::pin(work(slot.clone()))), slot }
     }
@@ -50,24 +51,15 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let Some(work) = self.work.as_mut() else { return Poll::Ready(None) };
-        let finished = work.as_mut().poll(cx).is_ready();
-        let event = self.slot.0.lock().take();
-        match event {
-            Some(event) => {
-                if event.is_terminal() {
-                    self.work = None;
-                }
-                Poll::Ready(Some(event))
-            }
-            None if finished => {
+        match work.as_mut().poll(cx) {
+            Poll::Ready(terminal) => {
                 self.work = None;
-                Poll::Ready(Some(Event::Failed {
-                    error: "the run ended without a result".into(),
-                    code: "internal".into(),
-                    retryable: true,
-                }))
+                Poll::Ready(terminal)
             }
-            None => Poll::Pending,
+            Poll::Pending => match self.slot.0.lock().take() {
+                Some(event) => Poll::Ready(Some(event)),
+                None => Poll::Pending,
+            },
         }
     }
 }

@@ -4,10 +4,12 @@
 //! and takes the time only from tokio's clock, which tests pause.
 
 pub mod agent_loop;
+mod answer;
 mod calls;
 pub mod context;
 mod emitter;
 pub mod event;
+mod go_on;
 pub mod invariants;
 pub mod message;
 pub mod model;

@@ -70,6 +70,7 @@ fn cx() -> RunContext {
         run_id: "r".into(),
         user: None,
         cancel: CancellationToken::new(),
+        pause: CancellationToken::new(),
         on_restart: OnRestart::Reset,
         client_tools: vec![],
         params: Params::default(),
@@ -409,4 +410,76 @@ proptest! {
             assert_eq!(invariants::check(&invariants::prepare(stored)), Ok(()));
         });
     }
+}
+
+/// A turn with an effect, a harmless call, and an answer in two pieces.
+fn turn_with_tools() -> Vec<Vec<Step>> {
+    let calls = [("1", "effect", r#"{"do":"a"}"#), ("2", "look", r#"{"do":"b"}"#)];
+    vec![asks(&calls), says(&["Hel", "lo"])]
+}
+
+fn harmless() -> ToolSpec {
+    ToolSpec { read_only: true, ..Probe::named("look") }
+}
+
+#[tokio::test]
+async fn a_paused_run_goes_on_elsewhere_from_any_event() {
+    let tools = || vec![Probe::named("effect"), harmless()];
+    let whole: Vec<Event> = agent(&ScriptedModel::new(turn_with_tools()), tools())
+        .run(vec![], RunInput::Message(Message::user("hi")), cx())
+        .collect()
+        .await;
+    let fold = |events: &[Event]| {
+        let mut transcript = Transcript::new();
+        events.iter().for_each(|event| transcript.apply(event));
+        transcript.messages()
+    };
+    let calls = |events: &[Event]| events.iter().filter(|e| matches!(e, Event::Usage { .. })).count();
+    for cut in 1..whole.len() {
+        let told = &whole[..cut];
+        // All calls of a step are told before the run can be paused again.
+        if matches!(told.last(), Some(Event::Usage { step: 1, .. } | Event::ToolCall { .. }))
+            && !matches!(whole[cut], Event::ToolResult { .. })
+        {
+            continue;
+        }
+        let model = ScriptedModel::new(turn_with_tools().split_off(calls(told).min(1)));
+        let rest: Vec<Event> = agent(&model, tools())
+            .run(vec![Message::user("hi")], RunInput::GoOn(told.to_vec()), cx())
+            .collect()
+            .await;
+        check_requests(&model);
+        let all: Vec<Event> = told.iter().chain(&rest).cloned().collect();
+        assert_eq!(all.iter().filter(|event| event.is_terminal()).count(), 1, "{cut}: {all:?}");
+        let (mut messages, expected) = (fold(&all), fold(&whole));
+        // The effect's outcome is unknown where its result was not told; it is not run again.
+        if !told.iter().any(|e| matches!(e, Event::ToolResult { id, .. } if id == "1"))
+            && told.iter().any(|e| matches!(e, Event::ToolCall { .. }))
+        {
+            assert!(serde_json::to_string(&messages[1]).unwrap().contains("outcome is unknown"), "{cut}");
+            messages[1].content[0] = expected[1].content[0].clone();
+        }
+        assert_eq!(messages, expected, "{cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_pauses_between_steps_without_a_terminal_event() {
+    let model = ScriptedModel::new(turn_with_tools());
+    let cx = cx();
+    let pause = cx.pause.clone();
+    let mut events = agent(&model, vec![Probe::named("effect"), harmless()]).run(
+        vec![],
+        RunInput::Message(Message::user("hi")),
+        cx,
+    );
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await {
+        if matches!(event, Event::ToolCall { .. }) {
+            pause.cancel();
+        }
+        told.push(event);
+    }
+    assert!(matches!(told.last(), Some(Event::ToolResult { id, .. }) if id == "2"), "{told:?}");
+    assert_eq!(model.requests().len(), 1);
 }

@@ -34,6 +34,7 @@ fn cx(cancel: &CancellationToken) -> RunContext {
         run_id: "r".into(),
         user: None,
         cancel: cancel.clone(),
+        pause: CancellationToken::new(),
         on_restart: OnRestart::Reset,
         client_tools: vec![],
         params: Params::default(),
