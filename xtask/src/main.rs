@@ -3,6 +3,7 @@
 // The output of these commands is their purpose.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod adapter;
 mod archive;
 mod bench;
 mod dist;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::program::{built, program, root, run as run_program, step};
-use crate::{docs, model, node, python, tidy, web};
+use crate::{adapter, docs, model, node, python, tidy, web};
 
 /// Folders with Python tests, where they exist.
 const PYTHON_TESTS: &[&str] = &["tests/python", "bench/tests/python"];
@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         node::install("crates/cli/tests/clients")?;
         node::install("examples/cdk-include")?;
         python = python::environment()?;
+        adapter::install()?;
         step("the workspace with its tests");
         // One feature set for all that follows: `cargo build -p` alone would compile much of the tree a second time.
         run_program(&mut program("cargo", ["build", "--workspace", "--all-targets"]))?;

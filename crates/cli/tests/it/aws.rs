@@ -3,11 +3,8 @@
 //! plane, and the function is the real `bootstrap`.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
 
 use loquat_bench::lambda_emulator::{Emulator, Issuer, Options};
 use loquat_cloud::aws::Aws;
@@ -15,55 +12,8 @@ use loquat_cloud::{agent::Agent, cognito, deploy, template};
 use loquat_server::config::env::VARIABLES;
 use serde_json::json;
 
-use super::support::{Events, ModelServer, PATIENCE, binary};
-
-const REGION: &str = "us-east-1";
-
-/// MiniStack and whatever it starts; killed together when dropped.
-struct MiniStack {
-    child: Child,
-    url: String,
-}
-
-impl MiniStack {
-    async fn start() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let program = root.join(".venv/bin/ministack");
-        assert!(program.exists(), "MiniStack is not installed: run the tests with `cargo xtask test`");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .env("GATEWAY_PORT", port.to_string())
-            .env("BIND_HOST", "127.0.0.1")
-            .env("LAMBDA_EXECUTOR", "local")
-            .env("COGNITO_EMAIL_ENABLED", "false")
-            .env("S3_PERSIST", "0")
-            .env("IOT_MTLS_ENABLED", "0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let stack = Self { child, url: format!("http://127.0.0.1:{port}") };
-        let deadline = Instant::now() + PATIENCE;
-        while !reqwest::get(format!("{}/_ministack/health", stack.url))
-            .await
-            .is_ok_and(|r| r.status().is_success())
-        {
-            assert!(Instant::now() < deadline, "MiniStack did not start");
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-        stack
-    }
-}
-
-impl Drop for MiniStack {
-    fn drop(&mut self) {
-        // Its own signal handling waits for children; the group does not.
-        let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
-        let _ = self.child.wait();
-    }
-}
+use super::ministack::{MiniStack, REGION};
+use super::support::{Events, ModelServer, binary};
 
 fn agent_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

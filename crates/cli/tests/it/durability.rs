@@ -1,8 +1,10 @@
 //! The process dies or is asked to stop; nothing that was shown is lost.
 
+use std::time::Instant;
+
 use serde_json::json;
 
-use crate::support::{ModelServer, Server, history, text_of};
+use crate::support::{Events, ModelServer, PATIENCE, Server, history, text_of};
 
 #[tokio::test]
 async fn killed_in_the_middle_the_session_opens_at_once_with_what_was_shown() {
@@ -48,7 +50,34 @@ async fn asked_to_stop_it_lets_runs_finish() {
 }
 
 #[tokio::test]
-async fn what_does_not_finish_in_time_is_checkpointed() {
+async fn what_does_not_finish_in_time_goes_on_in_the_next_process() {
+    let mut model = ModelServer::start().await;
+    let mut server = Server::start(&model, &[("LOQUAT_DRAIN_SECONDS", "0")]).await;
+    let mut events = server.chat(&json!({"message": "hi", "session_id": "s", "events": "all"})).await;
+    let call = model.call().await;
+    call.say("half");
+    let run = events.next().await.unwrap().data["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(events.text().await, "half");
+    server.signal("TERM");
+    let last = events.all().await.pop().unwrap();
+    assert_eq!((last.event.as_str(), &last.data["run_id"]), ("continue", &json!(run)));
+    let after = last.data["after"].as_u64().unwrap();
+    assert!(server.ended().await.success());
+
+    let server = server.kill_and_restart().await;
+    let path = format!("/runs/{run}/events?after={after}");
+    let mut events = Events::new(server.http.get(format!("{}{path}", server.url)).send().await.unwrap());
+    let call = model.call().await;
+    assert_eq!(events.next().await.unwrap().event, "reset");
+    call.say("whole");
+    assert_eq!(events.text().await, "whole");
+    call.end();
+    assert_eq!(events.all().await.last().unwrap().data["outcome"], "complete");
+    assert_eq!(history(&server, "s").await, ["user: hi", "assistant: whole"]);
+}
+
+#[tokio::test]
+async fn a_client_that_only_reads_text_finds_the_whole_answer_in_the_conversation() {
     let mut model = ModelServer::start().await;
     let mut server = Server::start(&model, &[("LOQUAT_DRAIN_SECONDS", "0")]).await;
     let mut events = server.chat(&json!({"message": "hi", "session_id": "s"})).await;
@@ -57,9 +86,17 @@ async fn what_does_not_finish_in_time_is_checkpointed() {
     events.next().await;
     assert_eq!(events.text().await, "half");
     server.signal("TERM");
-    let frames = events.all().await;
-    assert_eq!(frames.last().unwrap().data["code"], "run_lost");
+    let last = events.all().await.pop().unwrap();
+    assert_eq!((last.event.as_str(), &last.data["code"]), ("error", &json!("answer_moved")));
     assert!(server.ended().await.success());
     let server = server.kill_and_restart().await;
-    assert_eq!(history(&server, "s").await, ["user: hi", "assistant: half"]);
+    assert_eq!(history(&server, "s").await, ["user: hi"]);
+    let call = model.call().await;
+    call.say("whole");
+    call.end();
+    let deadline = Instant::now() + PATIENCE;
+    while history(&server, "s").await != ["user: hi", "assistant: whole"] {
+        assert!(Instant::now() < deadline, "{:?}", history(&server, "s").await);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }

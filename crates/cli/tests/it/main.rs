@@ -10,6 +10,8 @@ mod chat;
 mod clients;
 mod durability;
 mod examples;
+mod hosts;
+mod ministack;
 mod openai;
 mod runs;
 mod sessions;

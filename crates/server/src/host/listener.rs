@@ -36,7 +36,7 @@ pub async fn listen(address: SocketAddr, signs_in: bool, insecure: bool) -> Resu
     TcpListener::bind(address).await.map_err(|error| ListenError::Taken(address, error))
 }
 
-/// Serves until asked to stop: then runs may go on for `drain`, those still live are checkpointed, and it returns. Asked
+/// Serves until asked to stop: then runs may go on for `drain`, those still live are paused, and it returns. Asked
 /// a second time, it returns at once.
 pub async fn serve(
     listener: TcpListener,

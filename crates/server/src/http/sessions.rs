@@ -85,6 +85,10 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let key = key(&principal, &id)?;
     let document = sessions(&state)?.view(&key).await?;
+    // Who looks at a conversation whose answer was paused wants it to go on, with or without reading along.
+    if let Some(paused) = document.head.run.as_ref().filter(|lease| lease.paused) {
+        state.engine.find(principal.owner(), &paused.id).await?;
+    }
     Ok(json_body(whole(&document)))
 }
 

@@ -41,6 +41,15 @@ impl RunLimits {
         self.daily.days(owner, most).await
     }
 
+    /// A place for a run that was begun elsewhere. Its user's tokens were checked then.
+    ///
+    /// # Errors
+    /// [`Limited`].
+    pub async fn admit_owner(&self, owner: &Owner) -> Result<Admitted, Limited> {
+        let permit = self.gate.admit(owner, None)?;
+        Ok(Admitted { owner: owner.clone(), daily: self.daily.clone(), _permit: permit })
+    }
+
     /// How many runs there are.
     #[must_use]
     pub fn running(&self) -> u32 {

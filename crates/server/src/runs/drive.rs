@@ -44,14 +44,43 @@ pub(super) struct Drive {
     pub(super) place: Admitted,
     /// Where figures go.
     pub(super) telemetry: Arc<Telemetry>,
+    /// Whether the log outlives this process, so that another one can go on.
+    pub(super) durable: bool,
+}
+
+/// How the work on a run ended here.
+enum Close {
+    /// It is over.
+    Over(Event),
+    /// Another process may go on.
+    Paused,
 }
 
 impl Drive {
     /// Runs to the end. `held` is told once the session is held (or could not be); nothing was shown before.
     pub(super) async fn run(self, held: oneshot::Sender<Result<(), SessionError>>) {
-        let Self { run, agent, history, input, cx, journal, session, place, telemetry } = self;
-        let mut events = agent.run(history, input, cx);
-        let mut keeper = Keeper {
+        let (mut keeper, session, mut events) = self.begin();
+        let Ok((session, early)) = hold_while_calling(session, &mut keeper, &mut events, held).await else {
+            return;
+        };
+        keeper.work(early, events, session).await;
+    }
+
+    /// Goes on with a run whose session is held already, and which has told these events.
+    pub(super) async fn go_on(self, told: &[Event]) {
+        let (mut keeper, session, events) = self.begin();
+        for event in told {
+            keeper.tally.recall(event);
+            keeper.note(event);
+        }
+        keeper.work(Vec::new(), events, session).await;
+    }
+
+    fn begin(self) -> (Keeper, Option<(Sessions, Hold)>, impl Stream<Item = Event> + Send + Unpin) {
+        let Self { run, agent, history, input, cx, journal, session, place, telemetry, durable } = self;
+        let events = agent.run(history, input, cx);
+        let keeper = Keeper {
+            can_pause: durable && session.is_some(),
             run,
             journal,
             place,
@@ -59,25 +88,9 @@ impl Drive {
             started: None,
             tally: Tally::new(agent.tools.clone()),
             telemetry,
+            cut_by_host: false,
         };
-
-        let Ok((session, early)) = hold_while_calling(session, &mut keeper, &mut events, held).await else {
-            return;
-        };
-        let terminal = match keeper.keep_until_terminal(early, &mut events, session.as_ref()).await {
-            Ok(terminal) => terminal,
-            Err(error) => {
-                tracing::error!(run_id = %keeper.run.info.id, %error, "the run log could not be written");
-                Event::Failed {
-                    error: "The answer could not be kept, so the run was ended.".into(),
-                    code: "run_log_unavailable".into(),
-                    retryable: true,
-                }
-            }
-        };
-        // The model's connection is closed before the slower work of saving.
-        drop(events);
-        keeper.end(session, terminal).await;
+        (keeper, session, events)
     }
 }
 
@@ -151,21 +164,59 @@ struct Keeper {
     started: Option<Event>,
     tally: Tally,
     telemetry: Arc<Telemetry>,
+    /// Whether another process could go on.
+    can_pause: bool,
+    /// The host's time was up, and nobody can go on.
+    cut_by_host: bool,
 }
 
 impl Keeper {
-    async fn keep_until_terminal(
+    /// Works on the run until it is over, or paused.
+    async fn work(
+        mut self,
+        early: Vec<Event>,
+        mut events: impl Stream<Item = Event> + Unpin,
+        session: Option<(Sessions, Hold)>,
+    ) {
+        let end = match self.keep_until_the_end(early, &mut events, session.as_ref()).await {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::error!(run_id = %self.run.info.id, %error, "the run log could not be written");
+                Close::Over(Event::Failed {
+                    error: "The answer could not be kept, so the run was ended.".into(),
+                    code: "run_log_unavailable".into(),
+                    retryable: true,
+                })
+            }
+        };
+        // The model's connection is closed before the slower work of saving.
+        drop(events);
+        match (end, session) {
+            (Close::Over(terminal), session) => self.end(session, terminal).await,
+            (Close::Paused, Some((sessions, hold))) => self.pause(sessions, hold).await,
+            (Close::Paused, None) => self.end(None, repair::lost()).await,
+        }
+    }
+
+    async fn keep_until_the_end(
         &mut self,
         early: Vec<Event>,
         events: &mut (impl Stream<Item = Event> + Unpin),
         session: Option<&(Sessions, Hold)>,
-    ) -> Result<Event, super::journal::JournalError> {
+    ) -> Result<Close, super::journal::JournalError> {
         let mut signs = tokio::time::interval(SIGN_OF_LIFE);
         signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         signs.reset();
         if let Some(terminal) = self.keep(early).await? {
-            return Ok(terminal);
+            return Ok(Close::Over(terminal));
         }
+        let run = Arc::clone(&self.run);
+        let mut out_of_time = std::pin::pin!(async move {
+            run.pause.cancelled().await;
+            if let Some(by) = run.pause_by() {
+                tokio::time::sleep_until(by).await;
+            }
+        });
         loop {
             let first = tokio::select! {
                 biased;
@@ -175,9 +226,20 @@ impl Keeper {
                     }
                     continue;
                 }
+                () = &mut out_of_time, if !self.cut_by_host => {
+                    if self.can_pause {
+                        return Ok(Close::Paused);
+                    }
+                    self.cut_by_host = true;
+                    self.run.cancel.cancel();
+                    continue;
+                }
                 event = events.next() => event,
             };
-            let Some(first) = first else { return Ok(repair::lost()) };
+            // An agent ends without a terminal event when it was paused.
+            let Some(first) = first else {
+                return Ok(if self.can_pause { Close::Paused } else { Close::Over(repair::lost()) });
+            };
             let mut batch = vec![first];
             // What is there already goes along; nothing is waited for. After an intent nothing more is asked for
             // until it is kept.
@@ -188,8 +250,15 @@ impl Keeper {
                 }
             }
             if let Some(terminal) = self.keep(batch).await? {
-                return Ok(terminal);
+                return Ok(Close::Over(terminal));
             }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        self.transcript.apply(event);
+        if let Event::Started { .. } = event {
+            self.started = Some(event.clone());
         }
     }
 
@@ -205,10 +274,7 @@ impl Keeper {
         let age = self.run.age_ms();
         for event in &mut batch {
             self.tally.take(&self.telemetry, event, age);
-            self.transcript.apply(event);
-            if let Event::Started { .. } = event {
-                self.started = Some(event.clone());
-            }
+            self.note(event);
         }
         let first = self.run.look().log().len() + 1;
         self.journal.append(first, age, &batch).await?;
@@ -216,11 +282,27 @@ impl Keeper {
         Ok(terminal)
     }
 
+    /// Lets the run go, so that another process can go on with it.
+    async fn pause(mut self, sessions: Sessions, mut hold: Hold) {
+        let paused = match self.journal.pause().await {
+            Ok(()) => sessions.pause(&mut hold).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = paused {
+            tracing::error!(run_id = %self.run.info.id, error, "the run could not be handed over");
+            return self.end(Some((sessions, hold)), repair::lost()).await;
+        }
+        tracing::info!(run_id = %self.run.info.id, session_id = %self.run.info.session_id,
+            events = self.run.look().log().len(), "run paused: it goes on where it is asked for next");
+        let Self { run, journal, place, .. } = self;
+        // Its lock and its place are free before anybody is told to come again.
+        drop((journal, place));
+        run.set_handed_over();
+    }
+
     /// Commits the session, keeps the terminal event, and shows it.
     async fn end(mut self, session: Option<(Sessions, Hold)>, mut terminal: Event) {
-        if matches!(terminal, Event::Finished { outcome: Outcome::Cancelled })
-            && self.run.look().checkpointed()
-        {
+        if matches!(terminal, Event::Finished { outcome: Outcome::Cancelled }) && self.cut_by_host {
             terminal = repair::lost();
         }
         let turn = self.turn(&terminal);

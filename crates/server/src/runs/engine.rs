@@ -1,11 +1,13 @@
 //! Starts runs, finds them again, stops them.
 
+mod handover;
 mod registry;
 mod request;
 mod start;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::civil::Date;
@@ -145,12 +147,12 @@ impl Engine {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the live runs where they are, so that another process can take their sessions over: what was shown is
-    /// committed, and their readers are told to try again.
+    /// Pauses the live runs where they are, so that another process can go on with them; their readers are told to
+    /// come again. Where nothing outlives the process they end.
     pub async fn checkpoint(&self) {
         let live = self.live_runs();
         for run in &live {
-            run.checkpoint();
+            run.hand_over(Duration::ZERO);
         }
         for run in live {
             run.finished().await;
@@ -209,6 +211,9 @@ impl Engine {
         if !already_finished {
             run.stop();
             run.finished().await;
+            if run.handed_over() {
+                return Box::pin(self.stop(owner, id)).await;
+            }
         }
         let look = run.look();
         let outcome = match look.terminal() {

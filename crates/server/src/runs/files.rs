@@ -69,6 +69,13 @@ impl Journals for FileJournals {
         Ok(Box::new(FileJournal { path, file, buffer }))
     }
 
+    async fn reopen(&self, owner: &Owner, info: &RunInfo, _: u64) -> Result<Box<dyn Journal>, JournalError> {
+        let path = self.path(owner, &info.id);
+        let file = OpenOptions::new().append(true).open(&path)?;
+        let _ = file.try_lock();
+        Ok(Box::new(FileJournal { path, file, buffer: Vec::with_capacity(256) }))
+    }
+
     async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError> {
         match tokio::fs::read(self.path(owner, run)).await {
             Ok(bytes) => {

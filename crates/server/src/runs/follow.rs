@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::engine::Engine;
+use super::engine::{Engine, StartError};
 use super::journal::Liveness;
 use super::run::Run;
 use crate::auth::Owner;
@@ -34,17 +34,21 @@ pub(super) fn spawn(engine: Arc<Engine>, run: Arc<Run>) {
     });
 }
 
-async fn follow(engine: &Arc<Engine>, run: &Run) {
+async fn follow(engine: &Arc<Engine>, run: &Arc<Run>) {
     let mut asked = false;
     let pace = engine.journals().pace();
     for round in 0u32.. {
         if run.cancel.is_cancelled() && !asked {
             asked = ask_to_stop(engine, run).await.is_ok();
         }
-        if round.is_multiple_of(ALIVE)
-            && let Err(error) = repair_if_dead(engine, run).await
-        {
-            tracing::warn!(run_id = %run.info.id, %error, "cannot tell whether the run is alive");
+        if round.is_multiple_of(ALIVE) {
+            match look_after(engine, run).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(run_id = %run.info.id, %error, "cannot tell whether the run is alive");
+                }
+            }
         }
         match engine.journals().read(&run.owner, &run.info.id).await {
             Ok(Some(stored)) => {
@@ -75,30 +79,34 @@ async fn ask_to_stop(engine: &Engine, run: &Run) -> Result<(), BlobError> {
     Ok(())
 }
 
-async fn repair_if_dead(engine: &Engine, run: &Run) -> Result<(), SessionError> {
-    let Some(sessions) = engine.sessions() else { return Ok(()) };
+/// Repairs a run whose process is dead, and goes on with one that was paused: then it is `true` when that is done.
+async fn look_after(engine: &Arc<Engine>, run: &Arc<Run>) -> Result<bool, StartError> {
+    let Some(sessions) = engine.sessions() else { return Ok(false) };
     let key = SessionKey { owner: run.owner.clone(), id: run.info.session_id.clone() };
     let held_by_it = |document: &crate::sessions::document::Document| {
         document.head.run.as_ref().is_some_and(|lease| lease.id == run.info.id)
     };
     match sessions.view(&key).await {
-        Ok(document) if held_by_it(&document) => Ok(()),
+        Ok(document) if held_by_it(&document) => {
+            let paused = document.head.run.is_some_and(|lease| lease.paused);
+            if paused { engine.take_over(run).await } else { Ok(false) }
+        }
         // The session went on without it (or is gone): a log whose writer is dead gets an end.
         Ok(_) | Err(SessionError::NotFound) => {
             let lease_until = later(run.info.created_at, sessions.times.lease);
-            let lease = Lease { id: run.info.id.clone(), lease_until, resumes: false };
+            let lease = Lease { id: run.info.id.clone(), lease_until, resumes: false, paused: false };
             let now = sessions.clock.now();
             let Liveness::Dead(stored) = sessions.journals.liveness(&run.owner, &lease, now).await? else {
-                return Ok(());
+                return Ok(false);
             };
             if stored.info.is_some()
                 && !stored.events.last().is_some_and(loquat_agent::event::Event::is_terminal)
             {
                 sessions.journals.seal(&run.owner, &run.info.id, &stored, repair::lost()).await?;
             }
-            Ok(())
+            Ok(false)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -130,6 +130,17 @@ pub trait Journals: Send + Sync {
     /// [`JournalError::Exists`] if the id is taken.
     async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError>;
 
+    /// Goes on with the log of a paused run, from event number `next`.
+    ///
+    /// # Errors
+    /// [`JournalError`] if the store fails.
+    async fn reopen(
+        &self,
+        owner: &Owner,
+        info: &RunInfo,
+        next: u64,
+    ) -> Result<Box<dyn Journal>, JournalError>;
+
     /// Reads a log; `None` if there is none.
     ///
     /// # Errors
@@ -193,6 +204,14 @@ pub trait Journal: Send {
     /// # Errors
     /// [`JournalError`] if it could not be written.
     async fn alive(&mut self, until: Timestamp) -> Result<(), JournalError>;
+
+    /// Writes everything that is still held back, because another process goes on with the log.
+    ///
+    /// # Errors
+    /// [`JournalError`] if it could not be written.
+    async fn pause(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
 
     /// Writes the terminal event, with what the session holds after the turn, and everything that is still held back.
     ///
@@ -262,6 +281,9 @@ impl Journals for NoJournals {
     async fn create(&self, _: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
         self.live.lock().insert(info.id.clone());
         Ok(Box::new(NoJournal { live: Arc::clone(&self.live), run: info.id.clone() }))
+    }
+    async fn reopen(&self, owner: &Owner, info: &RunInfo, _: u64) -> Result<Box<dyn Journal>, JournalError> {
+        self.create(owner, info).await
     }
     async fn read(&self, _: &Owner, _: &RunId) -> Result<Option<Stored>, JournalError> {
         Ok(None)

@@ -22,6 +22,8 @@ use crate::telemetry::scope;
 
 /// How long a stream may be silent.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a run may go on to the end of its step when its host's time is nearly up.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How many bytes are handed over at once.
 const CHUNK: usize = 16 * 1024;
 /// How many events a reader may be behind a live run before it gets neighbouring text joined.
@@ -100,6 +102,18 @@ impl Reader {
         (!out.is_empty()).then(|| out.into())
     }
 
+    /// The last frame of an answer that goes on in another one.
+    fn tell_to_come_again(&mut self) -> Bytes {
+        self.over = true;
+        let mut out = Vec::new();
+        if !self.encoder.hand_over(&self.run.info, self.cursor, &mut out) {
+            let error =
+                "The answer takes longer than this connection can last. Load the conversation to read on.";
+            self.encoder.failure(error, "answer_moved", true, &mut out);
+        }
+        out.into()
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             self.grown.borrow_and_update();
@@ -112,14 +126,18 @@ impl Reader {
             if self.over {
                 return None;
             }
+            if self.run.handed_over() {
+                return Some(self.tell_to_come_again());
+            }
             let ends = self.ends;
             tokio::select! {
                 () = async { tokio::time::sleep_until(ends.unwrap_or_else(Instant::now)).await }, if ends.is_some() => {
                     self.ends = None;
-                    let mut out = Vec::new();
-                    if self.encoder.hand_over(&self.run.info, self.cursor, &mut out) {
-                        self.over = true;
-                        return Some(out.into());
+                    if self.run.driven() {
+                        // The host can do no more for the run either. It is told when the run is paused.
+                        self.run.hand_over(PATIENCE);
+                    } else {
+                        return Some(self.tell_to_come_again());
                     }
                 }
                 // The sender lives as long as the run, which we hold.

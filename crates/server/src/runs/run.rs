@@ -1,10 +1,12 @@
 //! One run as its readers see it: a log that grows until its terminal event.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use loquat_agent::event::{Event, Usage};
+use loquat_agent::model::Params;
+use loquat_agent::tool::ToolSpec;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -35,6 +37,29 @@ pub struct RunInfo {
     /// The names of the tools that the client brought along and runs itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_tools: Vec<String>,
+    /// What was asked for beside the message.
+    #[serde(default, skip_serializing_if = "Terms::is_plain")]
+    pub terms: Terms,
+}
+
+/// What a request asked for beside its message. It is in the log so that another process can go on with the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Who asked, as tools are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Tools that run in the client.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_tools: Vec<ToolSpec>,
+    /// Overrides of the model's parameters.
+    #[serde(default)]
+    pub params: Params,
+}
+
+impl Terms {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// In which words a run's events are told.
@@ -92,6 +117,8 @@ pub struct Run {
     pub owner: Owner,
     /// Stops it.
     pub cancel: CancellationToken,
+    /// Asks it to pause before its next step.
+    pub pause: CancellationToken,
     state: Mutex<State>,
     /// The number of events readers may see.
     shown: watch::Sender<u64>,
@@ -111,7 +138,12 @@ struct State {
     /// Bytes given to readers.
     sent: u64,
     text_chars: usize,
-    checkpointed: bool,
+    /// When a run that was asked to pause does so in the middle of a step.
+    pause_by: Option<tokio::time::Instant>,
+    /// It was paused: its log goes on in another process, or in this one under another object.
+    handed_over: bool,
+    /// This process does its work (it does not follow another's).
+    driven: bool,
     /// The user's message is stored.
     held: bool,
 }
@@ -124,6 +156,7 @@ impl Run {
             info,
             owner,
             cancel: CancellationToken::new(),
+            pause: CancellationToken::new(),
             state: Mutex::default(),
             shown: watch::Sender::new(0),
             started: Instant::now(),
@@ -169,10 +202,41 @@ impl Run {
         self.cancel.cancel();
     }
 
-    /// Ends it because the process ends: like a stop, but told as a failure that can be tried again.
-    pub fn checkpoint(&self) {
-        self.state.lock().checkpointed = true;
-        self.cancel.cancel();
+    /// Asks it to pause, because this process can do no more for it: at the end of its step, or in the middle of it
+    /// when `patience` is over. Where nothing outlives the process the run ends instead.
+    pub fn hand_over(&self, patience: Duration) {
+        let by = tokio::time::Instant::now() + patience;
+        self.state.lock().pause_by.get_or_insert(by);
+        self.pause.cancel();
+    }
+
+    /// When it pauses in the middle of a step, if it was asked to.
+    #[must_use]
+    pub fn pause_by(&self) -> Option<tokio::time::Instant> {
+        self.state.lock().pause_by
+    }
+
+    /// Says that it was paused, and whoever is asked for it next may go on with it.
+    pub fn set_handed_over(&self) {
+        self.state.lock().handed_over = true;
+        self.shown.send_modify(|_| {});
+    }
+
+    /// Whether it was paused.
+    #[must_use]
+    pub fn handed_over(&self) -> bool {
+        self.state.lock().handed_over
+    }
+
+    /// Says that this process does its work from now on.
+    pub fn set_driven(&self) {
+        self.state.lock().driven = true;
+    }
+
+    /// Whether this process does its work.
+    #[must_use]
+    pub fn driven(&self) -> bool {
+        self.state.lock().driven
     }
 
     /// Looks at the log. The look blocks the writer: keep it short.
@@ -225,10 +289,10 @@ impl Run {
         }
     }
 
-    /// Waits until the terminal event has been shown.
+    /// Waits until the terminal event has been shown, or the run was handed over.
     pub async fn finished(&self) {
         let mut shown = self.watch();
-        while !self.ended() {
+        while !self.ended() && !self.handed_over() {
             // The sender lives as long as `self`.
             let _ = shown.changed().await;
         }
@@ -281,12 +345,6 @@ impl Look<'_> {
     /// Counts bytes that a reader is given.
     pub fn add_sent(&mut self, bytes: usize) {
         self.0.sent += bytes as u64;
-    }
-
-    /// Whether it was ended because its process ends.
-    #[must_use]
-    pub fn checkpointed(&self) -> bool {
-        self.0.checkpointed
     }
 
     /// How many characters of text it has shown.

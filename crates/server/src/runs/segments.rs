@@ -67,6 +67,18 @@ impl SegmentJournals {
         let shared = Shared { store, clock, grace, patience, own: Mutex::default(), cache: Mutex::default() };
         Self { shared: Arc::new(shared) }
     }
+
+    /// The log of a run that this process writes, from event number `first`.
+    fn log(&self, owner: &Owner, run: &RunId, first: u64) -> Arc<Log> {
+        self.shared.own.lock().insert(run.clone(), true);
+        Arc::new(Log {
+            shared: Arc::clone(&self.shared),
+            run: run.clone(),
+            folder: folder(owner, run),
+            waiting: Mutex::new(Waiting { lines: Vec::new(), first, taken: false }),
+            over: Notify::new(),
+        })
+    }
 }
 
 fn folder(owner: &Owner, run: &RunId) -> String {
@@ -92,15 +104,19 @@ impl Journals for SegmentJournals {
     async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
         let mut first_line = Vec::with_capacity(256);
         encode_info(info, &mut first_line);
-        self.shared.own.lock().insert(info.id.clone(), true);
-        let log = Arc::new(Log {
-            shared: Arc::clone(&self.shared),
-            run: info.id.clone(),
-            folder: folder(owner, &info.id),
-            waiting: Mutex::new(Waiting { lines: Vec::new(), first: 1, taken: false }),
-            over: Notify::new(),
-        });
+        let log = self.log(owner, &info.id, 1);
         Ok(Box::new(SegmentJournal { log, first_line: first_line.into(), writer: None }))
+    }
+
+    async fn reopen(
+        &self,
+        owner: &Owner,
+        info: &RunInfo,
+        next: u64,
+    ) -> Result<Box<dyn Journal>, JournalError> {
+        let log = self.log(owner, &info.id, next);
+        let writer = Some(log.spawn_writer());
+        Ok(Box::new(SegmentJournal { log, first_line: Bytes::new(), writer }))
     }
 
     async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError> {
@@ -275,6 +291,11 @@ impl Log {
         }
     }
 
+    fn spawn_writer(self: &Arc<Self>) -> JoinHandle<()> {
+        let log = Arc::clone(self);
+        tokio::spawn(async move { log.write_by_time().await })
+    }
+
     /// Writes segments until the run is over.
     async fn write_by_time(&self) {
         let mut due = Instant::now();
@@ -342,8 +363,7 @@ impl Journal for SegmentJournal {
                 self.log.waiting.lock().lines.extend_from_slice(&self.first_line);
             }
         }
-        let log = Arc::clone(&self.log);
-        self.writer = Some(tokio::spawn(async move { log.write_by_time().await }));
+        self.writer = Some(self.log.spawn_writer());
         Ok(())
     }
 
@@ -362,6 +382,18 @@ impl Journal for SegmentJournal {
         Ok(())
     }
 
+    async fn pause(&mut self) -> Result<(), JournalError> {
+        self.log.over.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // A segment under way lands first, so that the order holds.
+            let _ = writer.await;
+        }
+        while !self.log.waiting.lock().lines.is_empty() {
+            self.log.write().await?;
+        }
+        Ok(())
+    }
+
     async fn finish(
         &mut self,
         n: u64,
@@ -371,7 +403,6 @@ impl Journal for SegmentJournal {
     ) -> Result<(), JournalError> {
         self.log.over.notify_one();
         if let Some(writer) = self.writer.take() {
-            // A segment under way lands first, so that the order holds.
             let _ = writer.await;
         }
         encode_end(n, t, terminal, message_count, &mut self.log.waiting.lock().lines);

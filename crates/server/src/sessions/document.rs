@@ -62,6 +62,17 @@ pub struct Lease {
     /// Whether the run answers a new user message (the last stored one) or goes on with an interrupted turn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resumes: bool,
+    /// The run was paused by its process: whoever is asked for it next goes on with it, until `lease_until`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+}
+
+impl Lease {
+    /// Whether the run was paused and waits for somebody who goes on with it.
+    #[must_use]
+    pub fn waits(&self, now: Timestamp) -> bool {
+        self.paused && self.lease_until > now
+    }
 }
 
 /// Tool calls that wait for the user's consent or for the client's own answer.

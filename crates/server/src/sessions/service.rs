@@ -5,6 +5,7 @@
 //! and a writer that lost its hold fails instead of overwriting.
 
 mod error;
+mod handover;
 mod manage;
 mod times;
 
@@ -174,6 +175,9 @@ impl Sessions {
             }
             let Some(lease) = opened.document.head.run.clone() else { return Ok(opened.document) };
             let now = self.clock.now();
+            if lease.waits(now) {
+                return Ok(opened.document);
+            }
             let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
                 return Ok(opened.document);
             };
@@ -232,7 +236,16 @@ impl Sessions {
         }
         let mut seal = None;
         if let Some(lease) = document.head.run.clone() {
-            match self.journals.liveness(&key.owner, &lease, now).await? {
+            let liveness = match lease.waits(now) {
+                true if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
+                // The user goes on without it.
+                true => {
+                    let stored = self.journals.read(&key.owner, &lease.id).await?;
+                    Liveness::Dead(Box::new(stored.unwrap_or_default()))
+                }
+                false => self.journals.liveness(&key.owner, &lease, now).await?,
+            };
+            match liveness {
                 Liveness::Live if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
                 Liveness::Live => return Err(SessionError::Busy(lease.id)),
                 Liveness::Dead(stored) => {
@@ -286,8 +299,12 @@ impl Sessions {
         document.head.pending = None;
         document.head.epoch += 1;
         document.head.updated_at = now;
-        document.head.run =
-            Some(Lease { id: run_id.clone(), lease_until: later(now, self.times.lease), resumes });
+        document.head.run = Some(Lease {
+            id: run_id.clone(),
+            lease_until: later(now, self.times.lease),
+            resumes,
+            paused: false,
+        });
         let wanted = match reach {
             Reach::Last(n) => n.saturating_sub(usize::from(!resumes)),
             Reach::All => usize::MAX,

@@ -104,6 +104,27 @@ impl Tally {
         }
     }
 
+    /// Takes in an event that another process counted before it paused the run.
+    pub(crate) fn recall(&mut self, event: &Event) {
+        match event {
+            Event::Started { model } => self.model.clone_from(model),
+            Event::Usage { usage, cost_usd, .. } => {
+                self.steps += 1;
+                self.usage += *usage;
+                if let Some(cost) = cost_usd {
+                    self.cost_usd = Some(cost::round(self.cost_usd.unwrap_or_default() + cost));
+                }
+            }
+            Event::ToolResult { is_error, duration_ms, .. } => {
+                self.calls += 1;
+                self.call_errors += u32::from(*is_error);
+                self.call_ms += *duration_ms;
+            }
+            Event::Reset { .. } => self.resets += 1,
+            _ => {}
+        }
+    }
+
     /// What its model calls used.
     pub(crate) fn usage(&self) -> Usage {
         self.usage

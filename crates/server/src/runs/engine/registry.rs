@@ -35,7 +35,9 @@ fn name(run: &Run) -> Name {
 
 impl Registry {
     pub(super) fn known(&self, owner: &Owner, id: &RunId) -> Option<Arc<Run>> {
-        self.0.lock().runs.get(&(owner.clone(), id.clone())).cloned()
+        let known = self.0.lock().runs.get(&(owner.clone(), id.clone())).cloned();
+        // What was handed over goes on under another object.
+        known.filter(|run| !run.handed_over())
     }
 
     pub(super) fn remember(&self, run: &Arc<Run>) {
@@ -45,7 +47,9 @@ impl Registry {
     /// Remembers a run that is about to start, unless one of its name is live: that one is given back.
     pub(super) fn claim(&self, run: &Arc<Run>) -> Result<(), Arc<Run>> {
         match self.0.lock().runs.entry(name(run)) {
-            Entry::Occupied(known) if !known.get().ended() => Err(Arc::clone(known.get())),
+            Entry::Occupied(known) if !known.get().ended() && !known.get().handed_over() => {
+                Err(Arc::clone(known.get()))
+            }
             Entry::Occupied(mut ended) => {
                 ended.insert(Arc::clone(run));
                 Ok(())
@@ -68,7 +72,7 @@ impl Registry {
 
     /// The runs that have not ended.
     pub(super) fn live(&self) -> Vec<Arc<Run>> {
-        self.0.lock().runs.values().filter(|run| !run.ended()).cloned().collect()
+        self.0.lock().runs.values().filter(|run| !run.ended() && !run.handed_over()).cloned().collect()
     }
 
     /// Notes that a run has ended whose log is nowhere else; the oldest of many such is forgotten.
@@ -86,7 +90,9 @@ impl Registry {
 impl Engine {
     /// Forgets a run that has ended, after a while.
     pub(super) fn forget_later(self: &Arc<Self>, run: &Arc<Run>) {
-        if self.journals.durable() {
+        if run.handed_over() {
+            self.runs.forget(run);
+        } else if self.journals.durable() {
             let (engine, run) = (Arc::downgrade(self), Arc::clone(run));
             tokio::spawn(async move {
                 tokio::time::sleep(LINGER).await;

@@ -16,7 +16,7 @@ use super::{Ask, Engine, OnBusy, StartError, StartRequest};
 use crate::ids::{RunId, SessionId};
 use crate::runs::drive::Drive;
 use crate::runs::journal::{JournalError, Liveness};
-use crate::runs::run::{Run, RunInfo};
+use crate::runs::run::{Run, RunInfo, Terms};
 use crate::sessions::document::Lease;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, SessionKey, Wish};
@@ -118,8 +118,14 @@ impl Engine {
                 .filter(|tool| agent.tools.spec(&tool.name).is_none())
                 .map(|tool| tool.name.clone())
                 .collect(),
+            terms: Terms {
+                user: request.principal.user.as_deref().map(str::to_owned),
+                client_tools: request.client_tools.clone(),
+                params: request.params.clone(),
+            },
         };
         let run = Run::new(info, key.owner.clone());
+        run.set_driven();
         if let Err(known) = self.runs.claim(&run) {
             return match known.info.session_id == key.id {
                 true if known.begun().await => Ok(known),
@@ -137,18 +143,7 @@ impl Engine {
                 return Err(error.into());
             }
         };
-        let takes_back = crate::dialects::takes_back(&run.info.form);
-        let cx = RunContext {
-            session_id: key.id.shared(),
-            run_id: run_id.shared(),
-            user: request.principal.user.clone(),
-            cancel: run.cancel.clone(),
-            on_restart: if takes_back { OnRestart::Reset } else { OnRestart::Fail },
-            client_tools: request.client_tools.clone(),
-            params: request.params.clone(),
-            skipped: hold.as_ref().map_or(0, |hold| hold.skipped),
-            memo: hold.as_ref().map_or_else(Memo::default, |hold| hold.memo.clone()),
-        };
+        let cx = context(&run, hold.as_ref());
         let input = match &request.ask {
             Ask::Message { message, .. } | Ask::Whole { message, .. } => RunInput::Message(message.clone()),
             Ask::Resume { decisions, .. } => RunInput::Resume(decisions.clone()),
@@ -159,11 +154,22 @@ impl Engine {
             (_, None) => Vec::new(),
         };
         let session = self.sessions.clone().zip(hold);
+        let durable = self.journals.durable();
         let telemetry = self.telemetry();
         let facts = RunFacts::new(run_id.shared(), key.id.shared(), request.principal.user.as_deref());
         let scope = Scope::of_run(Arc::clone(&telemetry), facts);
-        let drive =
-            Drive { run: Arc::clone(&run), agent, history, input, cx, journal, session, place, telemetry };
+        let drive = Drive {
+            run: Arc::clone(&run),
+            agent,
+            history,
+            input,
+            cx,
+            journal,
+            session,
+            place,
+            telemetry,
+            durable,
+        };
         let (held, confirmed) = oneshot::channel();
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
@@ -240,6 +246,7 @@ impl Engine {
             form: request.form.clone(),
             continues: None,
             client_tools: Vec::new(),
+            terms: Terms::default(),
         };
         let begun = match self.journals.create(&key.owner, &info).await {
             Ok(mut journal) => match journal.begin().await {
@@ -259,7 +266,7 @@ impl Engine {
     async fn never_began(&self, key: &SessionKey, run: &Run) -> Result<bool, StartError> {
         let Some(sessions) = &self.sessions else { return Ok(false) };
         let now = self.clock.now();
-        let lease = Lease { id: run.info.id.clone(), lease_until: now, resumes: false };
+        let lease = Lease { id: run.info.id.clone(), lease_until: now, resumes: false, paused: false };
         let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
             return Ok(false);
         };
@@ -274,6 +281,23 @@ impl Engine {
             None => tokio::time::sleep(Duration::from_millis(200)).await,
         }
         Ok(())
+    }
+}
+
+/// What the agent is told of a run.
+pub(super) fn context(run: &Run, hold: Option<&Hold>) -> RunContext {
+    let RunInfo { id, session_id, form, terms, .. } = &run.info;
+    RunContext {
+        session_id: session_id.shared(),
+        run_id: id.shared(),
+        user: terms.user.as_deref().map(Into::into),
+        cancel: run.cancel.clone(),
+        pause: run.pause.clone(),
+        on_restart: if crate::dialects::takes_back(form) { OnRestart::Reset } else { OnRestart::Fail },
+        client_tools: terms.client_tools.clone(),
+        params: terms.params.clone(),
+        skipped: hold.map_or(0, |hold| hold.skipped),
+        memo: hold.map_or_else(Memo::default, |hold| hold.memo.clone()),
     }
 }
 
