@@ -45,7 +45,7 @@ impl RunLimits {
     ///
     /// # Errors
     /// [`Limited`].
-    pub async fn admit_owner(&self, owner: &Owner) -> Result<Admitted, Limited> {
+    pub fn admit_owner(&self, owner: &Owner) -> Result<Admitted, Limited> {
         let permit = self.gate.admit(owner, None)?;
         Ok(Admitted { owner: owner.clone(), daily: self.daily.clone(), _permit: permit })
     }

@@ -60,7 +60,9 @@ impl Drive {
     /// Runs to the end. `held` is told once the session is held (or could not be); nothing was shown before.
     pub(super) async fn run(self, held: oneshot::Sender<Result<(), SessionError>>) {
         let (mut keeper, session, mut events) = self.begin();
-        let Ok((session, early)) = hold_while_calling(session, &mut keeper, &mut events, held).await else {
+        // The start and the end are boxed: a live run should not hold room for them.
+        let holding = Box::pin(hold_while_calling(session, &mut keeper, &mut events, held));
+        let Ok((session, early)) = holding.await else {
             return;
         };
         keeper.work(early, events, session).await;
@@ -192,9 +194,9 @@ impl Keeper {
         // The model's connection is closed before the slower work of saving.
         drop(events);
         match (end, session) {
-            (Close::Over(terminal), session) => self.end(session, terminal).await,
-            (Close::Paused, Some((sessions, hold))) => self.pause(sessions, hold).await,
-            (Close::Paused, None) => self.end(None, repair::lost()).await,
+            (Close::Over(terminal), session) => Box::pin(self.end(session, terminal)).await,
+            (Close::Paused, Some((sessions, hold))) => Box::pin(self.pause(sessions, hold)).await,
+            (Close::Paused, None) => Box::pin(self.end(None, repair::lost())).await,
         }
     }
 
@@ -290,7 +292,7 @@ impl Keeper {
         };
         if let Err(error) = paused {
             tracing::error!(run_id = %self.run.info.id, error, "the run could not be handed over");
-            return self.end(Some((sessions, hold)), repair::lost()).await;
+            return Box::pin(self.end(Some((sessions, hold)), repair::lost())).await;
         }
         tracing::info!(run_id = %self.run.info.id, session_id = %self.run.info.session_id,
             events = self.run.look().log().len(), "run paused: it goes on where it is asked for next");

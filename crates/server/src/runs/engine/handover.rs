@@ -23,7 +23,7 @@ impl Engine {
         if self.draining() {
             return Ok(false);
         }
-        let place = self.limits.admit_owner(&run.owner).await?;
+        let place = self.limits.admit_owner(&run.owner)?;
         let Some(stored) = self.journals.read(&run.owner, &run.info.id).await? else { return Ok(false) };
         let told = stored.events;
         if told.last().is_some_and(Event::is_terminal) {
@@ -55,7 +55,7 @@ impl Engine {
             durable: true,
             telemetry,
         };
-        let work = scope::enter(scope, AssertUnwindSafe(drive.go_on(&told)).catch_unwind());
+        let work = Box::pin(scope::enter(scope, AssertUnwindSafe(drive.go_on(&told)).catch_unwind()));
         if work.await.is_err() {
             tracing::error!(run_id = %run.info.id, "the run's task panicked");
             run.show([repair::lost()]);
