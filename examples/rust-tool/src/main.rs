@@ -32,6 +32,7 @@ async fn run() -> Vec<Event> {
         run_id: "run".into(),
         user: None,
         cancel: tokio_util::sync::CancellationToken::new(),
+        pause: tokio_util::sync::CancellationToken::new(),
         on_restart: OnRestart::Reset,
         client_tools: Vec::new(),
         params: Params::default(),
