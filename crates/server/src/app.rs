@@ -15,7 +15,7 @@ use crate::auth::Authenticator;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::http::security::{self, Security};
-use crate::http::{admin, chat, memory, meta, metrics, openai, openapi, runs, sessions, usage};
+use crate::http::{a2a, admin, agentcore, chat, mcp, memory, meta, metrics, openai, openapi, runs, sessions, usage};
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
 use crate::telemetry::{self, Telemetry};
@@ -85,6 +85,9 @@ pub fn router(state: AppState) -> Router {
         .route("/metrics", get(metrics::get))
         .route("/openapi.json", get(openapi::get))
         .merge(openai::routes())
+        .merge(agentcore::routes())
+        .merge(a2a::routes())
+        .merge(mcp::routes())
         .fallback(page::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::clients::client;
 use crate::support::{Events, ModelServer, Server, answer_of};
 
-const KEY: &str = "loquat_key-of-the-tests";
-const OTHER: &str = "loquat_key-of-another";
+pub(crate) const KEY: &str = "loquat_key-of-the-tests";
+pub(crate) const OTHER: &str = "loquat_key-of-another";
 
 /// A server where two people sign in, with a model that does what the message says.
 pub(crate) async fn signed_in(model: &MockServer, more: &[(&str, &str)]) -> Server {

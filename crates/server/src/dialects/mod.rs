@@ -1,8 +1,12 @@
 //! Wire formats: projections of one run log. The only place in the server that knows wire names.
 
+pub(crate) mod a2a;
+pub(crate) mod agentcore;
 pub(crate) mod answer;
 mod chat;
+pub(crate) mod mcp;
 pub(crate) mod openai;
+pub(crate) mod responses;
 
 use loquat_agent::event::Usage;
 
@@ -67,13 +71,12 @@ pub fn encoder(form: &Form) -> Box<dyn Encoder> {
     match form.dialect {
         DialectName::Chat => Box::new(chat::Chat::new(form.all)),
         DialectName::Openai => Box::new(openai::Openai::new(form)),
+        DialectName::OpenaiResponses => Box::new(responses::Responses::new(form)),
+        DialectName::Agentcore => Box::new(agentcore::Agentcore::default()),
+        DialectName::A2a => Box::new(a2a::A2a::default()),
+        DialectName::Mcp => Box::new(mcp::Mcp::new(form)),
         // Not readable yet: no route makes runs of them, and `GET /runs/{id}/events` refuses their names.
-        DialectName::AgUi
-        | DialectName::AiSdk
-        | DialectName::OpenaiResponses
-        | DialectName::Agentcore
-        | DialectName::A2a
-        | DialectName::Mcp => Box::new(chat::Chat::new(form.all)),
+        DialectName::AgUi | DialectName::AiSdk => Box::new(chat::Chat::new(form.all)),
     }
 }
 
@@ -81,13 +84,13 @@ pub fn encoder(form: &Form) -> Box<dyn Encoder> {
 #[must_use]
 pub fn readable(dialect: DialectName) -> bool {
     match dialect {
-        DialectName::Chat | DialectName::Openai => true,
-        DialectName::AgUi
-        | DialectName::AiSdk
+        DialectName::Chat
+        | DialectName::Openai
         | DialectName::OpenaiResponses
         | DialectName::Agentcore
-        | DialectName::A2a
-        | DialectName::Mcp => false,
+        | DialectName::A2a => true,
+        // The answer to a call of MCP needs the call.
+        DialectName::AgUi | DialectName::AiSdk | DialectName::Mcp => false,
     }
 }
 
@@ -96,13 +99,12 @@ pub fn readable(dialect: DialectName) -> bool {
 pub fn takes_back(form: &Form) -> bool {
     match form.dialect {
         DialectName::Chat | DialectName::AiSdk => form.all,
-        DialectName::AgUi => true,
+        // The answer to a call of MCP is sent when it is complete.
+        DialectName::AgUi | DialectName::Mcp => true,
         // Their streams only ever add. An answer that is sent whole is made when it is complete.
-        DialectName::Openai
-        | DialectName::OpenaiResponses
-        | DialectName::Agentcore
-        | DialectName::A2a
-        | DialectName::Mcp => form.options["whole"] == true,
+        DialectName::Openai | DialectName::OpenaiResponses | DialectName::Agentcore | DialectName::A2a => {
+            form.options["whole"] == true
+        }
     }
 }
 

@@ -21,7 +21,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
             let kind = kind.to_str().unwrap_or_default();
             let kind = kind.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/json")
+            let kind = kind.to_ascii_lowercase();
+            // `application/a2a+json` is JSON too.
+            kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
         });
         if !is_json {
             let detail = "The body has to be JSON, with the header content-type: application/json.";

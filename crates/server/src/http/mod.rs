@@ -1,10 +1,13 @@
 //! The HTTP edge: requests in, answers and problems out.
 
+pub(crate) mod a2a;
 pub mod admin;
+pub(crate) mod agentcore;
 pub mod chat;
 mod error_form;
 pub mod guard;
 pub mod json;
+pub(crate) mod mcp;
 pub mod memory;
 pub mod meta;
 pub mod metrics;

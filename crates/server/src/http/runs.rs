@@ -99,7 +99,7 @@ pub struct Approvals {
 /// The decision on one call.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Approval {
+pub(super) struct Approval {
     /// The call, as in the frame that asked.
     id: String,
     /// Whether it may run.
@@ -107,6 +107,15 @@ struct Approval {
     /// Why not; the model is told.
     #[serde(default)]
     reason: Option<String>,
+}
+
+/// What approvals decide.
+pub(super) fn decisions(approvals: Vec<Approval>) -> Vec<Decision> {
+    let decide = |approval: Approval| Decision {
+        id: approval.id,
+        verdict: if approval.approved { Verdict::Approve } else { Verdict::Refuse(approval.reason) },
+    };
+    approvals.into_iter().map(decide).collect()
 }
 
 /// Decides on the calls that an interrupted run left open; the answer is the stream of the run that goes on.
@@ -124,18 +133,10 @@ pub async fn approvals(
     if body.approvals.is_empty() {
         return Err(Problem::bad("invalid_field", "approvals: is empty"));
     }
-    let decisions = body
-        .approvals
-        .into_iter()
-        .map(|approval| Decision {
-            id: approval.id,
-            verdict: if approval.approved { Verdict::Approve } else { Verdict::Refuse(approval.reason) },
-        })
-        .collect();
     let request = StartRequest {
         session_id: Some(asked.info.session_id.clone()),
         run_id: chat::id(body.run_id.as_deref(), "run_id", "invalid_run_id")?,
-        ask: Ask::Resume { asked_by: id, decisions },
+        ask: Ask::Resume { asked_by: id, decisions: decisions(body.approvals) },
         form: body.events.map_or_else(|| asked.info.form.clone(), Events::form),
         on_busy: state.settings.on_busy,
         client_tools: Vec::new(),

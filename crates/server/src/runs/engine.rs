@@ -1,5 +1,6 @@
 //! Starts runs, finds them again, stops them.
 
+mod activity;
 mod handover;
 mod registry;
 mod request;
@@ -10,12 +11,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use loquat_agent::Agent;
 use loquat_agent::event::Event;
 use loquat_agent::tool_set::ToolSet;
 use serde::Serialize;
 
+use self::activity::Activity;
 use self::registry::Registry;
 use super::journal::{Journals, NoJournals};
 use super::run::Run;
@@ -62,6 +65,7 @@ pub struct Engine {
     limits: RunLimits,
     telemetry: OnceLock<Arc<Telemetry>>,
     runs: Registry,
+    activity: Arc<Activity>,
     draining: AtomicBool,
 }
 
@@ -88,6 +92,7 @@ impl Engine {
             limits,
             telemetry: OnceLock::new(),
             runs: Registry::default(),
+            activity: Activity::new(clock),
             draining: AtomicBool::new(false),
         });
         if engine.journals.durable() {
@@ -123,6 +128,12 @@ impl Engine {
     #[must_use]
     pub fn on_disconnect(&self) -> OnDisconnect {
         self.on_disconnect
+    }
+
+    /// Whether runs are under way in this process, and since when there are any, or none.
+    #[must_use]
+    pub fn activity(&self) -> (bool, Timestamp) {
+        self.activity.now()
     }
 
     /// The agent's own tools, as the next run will have them.

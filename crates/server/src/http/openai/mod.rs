@@ -2,8 +2,10 @@
 
 mod chat;
 mod fields;
+mod input;
 mod messages;
 mod models;
+mod responses;
 
 use axum::Router;
 use axum::middleware;
@@ -21,6 +23,9 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::get))
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{id}", get(responses::get))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
         .route("/v1/{*rest}", any(unknown))
         .method_not_allowed_fallback(crate::app::method_not_allowed)
         .layer(middleware::from_fn(|request, next| error_form::tell(request, next, error)))

@@ -173,11 +173,13 @@ impl Engine {
         let (held, confirmed) = oneshot::channel();
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
+        let busy = self.activity.begin();
         tokio::spawn(scope::enter(scope, async move {
             if AssertUnwindSafe(drive.run(held)).catch_unwind().await.is_err() {
                 tracing::error!(run_id = %driven.info.id, "the run's task panicked");
                 driven.show([repair::lost()]);
             }
+            drop(busy);
             engine.forget_later(&driven);
         }));
         match confirmed.await {
