@@ -15,7 +15,9 @@ use crate::auth::Authenticator;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::http::security::{self, Security};
-use crate::http::{a2a, admin, agentcore, chat, mcp, memory, meta, metrics, openai, openapi, runs, sessions, usage};
+use crate::http::{
+    a2a, admin, agentcore, chat, mcp, memory, meta, metrics, openai, openapi, runs, sessions, usage,
+};
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
 use crate::telemetry::{self, Telemetry};

@@ -191,9 +191,7 @@ pub(crate) fn error_body(status: u16, message: &str, code: &str) -> Value {
         code => code.to_uppercase(),
     };
     let ours = ["UNSUPPORTED_OPERATION", "TASK_NOT_CANCELABLE", "VERSION_NOT_SUPPORTED"];
-    let of_a2a = ours.contains(&reason.as_str())
-        || reason.ends_with("_NOT_SUPPORTED")
-        || reason.ends_with("_NOT_CONFIGURED");
+    let of_a2a = ours.contains(&reason.as_str()) || reason.ends_with("_NOT_SUPPORTED");
     let word = match status {
         400 if of_a2a && reason != "CONTENT_TYPE_NOT_SUPPORTED" => "FAILED_PRECONDITION",
         400 | 413 | 415 => "INVALID_ARGUMENT",

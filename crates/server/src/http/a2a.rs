@@ -42,7 +42,7 @@ pub(crate) fn routes() -> Router<AppState> {
         .route("/a2a/tasks/{id}", get(get_task).post(change_task))
         .route("/a2a/tasks/{id}/pushNotificationConfigs", any(no_push))
         .route("/a2a/tasks/{id}/pushNotificationConfigs/{config}", any(no_push))
-        .route("/a2a/extendedAgentCard", get(no_extended_card))
+        .route("/a2a/extendedAgentCard", get(unsupported))
         .route("/a2a/{*rest}", any(unknown))
         .layer(middleware::from_fn(version))
         .method_not_allowed_fallback(crate::app::method_not_allowed)
@@ -55,15 +55,14 @@ fn refused(code: &'static str, detail: &str) -> Problem {
 }
 
 async fn unsupported() -> Problem {
-    refused("unsupported_operation", "Tasks are not listed here; their contexts are at GET /sessions.")
+    refused(
+        "unsupported_operation",
+        "Neither are tasks listed here (see GET /sessions), nor is there a second card.",
+    )
 }
 
 async fn no_push() -> Problem {
     refused("push_notification_not_supported", "This agent sends no push notifications.")
-}
-
-async fn no_extended_card() -> Problem {
-    refused("extended_agent_card_not_configured", "There is one card.")
 }
 
 async fn unknown() -> Problem {

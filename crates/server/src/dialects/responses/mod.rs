@@ -24,7 +24,7 @@ const STEP: u64 = 1000;
 
 /// The number of the last event that a client with this `sequence_number` knows whole.
 #[must_use]
-pub fn event_of(sequence_number: u64) -> u64 {
+pub(crate) fn event_of(sequence_number: u64) -> u64 {
     sequence_number / STEP
 }
 

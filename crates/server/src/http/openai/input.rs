@@ -96,7 +96,7 @@ impl Input {
         let content: Value = fields.need("content")?;
         match role.as_str() {
             "system" | "developer" => {
-                self.conversation.instructions.push(text(&place, content, "input_text")?)
+                self.conversation.instructions.push(text(&place, content, "input_text")?);
             }
             "user" => {
                 let content = user_content(state, &place, content)?;

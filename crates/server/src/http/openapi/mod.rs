@@ -5,6 +5,7 @@
 //! codes against the code, every example against its schema, every answer of a conversation against its description.
 
 mod conversation;
+mod dialects;
 mod openai;
 mod operation;
 mod problems;
@@ -35,6 +36,7 @@ const TAGS: &[(&str, &str)] = &[
         "For callers with the administrator's role; for everybody else these routes do not exist.",
     ),
     ("openai", "What clients of OpenAI's API call; errors in OpenAI's form."),
+    ("agents", "What hosts and other agents call: AgentCore, A2A and MCP, each with errors in its own form."),
     ("service", "The service itself. Needs no credential and holds nothing of anybody's."),
 ];
 
@@ -50,8 +52,13 @@ const KINDS: [&str; 3] = ["none", "api_key", "token"];
 
 /// Every operation of the HTTP API.
 fn operations() -> Vec<Operation> {
-    let groups =
-        [conversation::operations(), sessions::operations(), openai::operations(), service::operations()];
+    let groups = [
+        conversation::operations(),
+        sessions::operations(),
+        openai::operations(),
+        dialects::operations(),
+        service::operations(),
+    ];
     groups.into_iter().flatten().collect()
 }
 
@@ -71,6 +78,7 @@ pub fn document(sign_in: &str) -> Value {
     }
     let mut components: Map<String, Value> = schemas::all();
     components.extend(openai::schemas());
+    components.extend(dialects::schemas());
     components.extend(generator.take_definitions(true));
     let tags: Vec<Value> =
         TAGS.iter().map(|(name, description)| json!({"name": name, "description": description})).collect();

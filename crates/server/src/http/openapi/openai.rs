@@ -11,7 +11,7 @@ use super::schemas::refer;
 const TAG: &str = "openai";
 
 /// OpenAI's form of an error.
-static ERROR: ErrorForm = ErrorForm {
+pub(super) static ERROR: ErrorForm = ErrorForm {
     schema: "OpenAiError",
     example: |_, code, meaning| json!({"error": {"message": meaning, "type": "invalid_request_error", "param": null, "code": code}}),
 };
