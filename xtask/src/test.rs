@@ -59,6 +59,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         model::fetch()?;
         node::install("tests")?;
         node::install("crates/cli/tests/clients")?;
+        let clients = Path::new("crates/cli/tests/clients/.venv");
+        python::install(clients, "crates/cli/tests/clients/requirements.txt")?;
         node::install("examples/cdk-include")?;
         python = python::environment()?;
         adapter::install()?;

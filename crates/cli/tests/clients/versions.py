@@ -1,8 +1,12 @@
-"""Which official clients for Python are installed."""
+"""Which official clients for Python are installed. Each is loaded, so that a broken installation is noticed here."""
 
 import json
+from importlib.metadata import version
 
+import a2a.client
 import boto3
 import openai
 
-print(json.dumps({"boto3": boto3.__version__, "openai": openai.__version__}))
+loaded = {"a2a-sdk": a2a.client.ClientFactory, "boto3": boto3.client, "openai": openai.OpenAI}
+assert all(callable(part) for part in loaded.values())
+print(json.dumps({name: version(name) for name in loaded}))

@@ -113,8 +113,7 @@ async fn card(State(state): State<AppState>, headers: HeaderMap) -> Response {
         card["securitySchemes"] = json!({"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}});
         card["securityRequirements"] = json!([{"schemes": {"bearer": {"list": []}}}]);
     }
-    ([(header::CACHE_CONTROL, "no-cache"), (header::VARY, "host, x-forwarded-proto")], axum::Json(card))
-        .into_response()
+    ([(header::CACHE_CONTROL, "no-cache")], axum::Json(card)).into_response()
 }
 
 /// A `SendMessageRequest`. Fields of later versions are passed over, as A2A asks.

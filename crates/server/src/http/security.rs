@@ -74,10 +74,14 @@ const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; f
 /// What a page of another origin may send and read.
 const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
 const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, accept, last-event-id, x-api-key, traceparent, tracestate, x-request-id",
+    "authorization, content-type, accept, last-event-id, x-api-key, traceparent, tracestate, x-request-id, \
+     x-loquat-session-id, a2a-version, mcp-protocol-version, mcp-method, mcp-name, openai-organization, openai-project, \
+     x-stainless-arch, x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, \
+     x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout",
 );
 const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static(
-    "x-loquat-run-id, retry-after, x-request-id, content-disposition, x-vercel-ai-ui-message-stream",
+    "x-loquat-run-id, retry-after, x-request-id, content-disposition, x-should-retry, \
+     x-vercel-ai-ui-message-stream",
 );
 
 impl Security {
