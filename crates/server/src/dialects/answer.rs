@@ -172,3 +172,83 @@ impl Seam {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::dialects::tests::{info, run};
+    use loquat_agent::event::StopReason;
+    use loquat_agent::message::ToolContent;
+
+    fn text(text: &str) -> Event {
+        Event::Text { text: text.into() }
+    }
+    fn usage() -> Event {
+        Event::Usage { step: 1, model: "m".into(), usage: Usage::default(), stop_reason: StopReason::EndTurn }
+    }
+    fn call(id: &str, name: &str) -> Event {
+        Event::ToolCall { id: id.into(), name: name.into(), input: json!({}), effects: false }
+    }
+    fn result(id: &str, name: &str) -> Event {
+        let content = vec![ToolContent::Text("r".into())];
+        Event::ToolResult {
+            id: id.into(),
+            name: name.into(),
+            content,
+            is_error: false,
+            duration_ms: 1,
+            rest: None,
+        }
+    }
+
+    #[test]
+    fn a_reset_takes_back_one_call_of_the_model() {
+        let reset = || Event::Reset { reason: "cut".into() };
+        let events = [
+            text("a"),
+            usage(),
+            call("1", "own"),
+            result("1", "own"),
+            text("x"),
+            reset(),
+            text("b"),
+            text("c"),
+        ];
+        let run = run(info(&[]), events);
+        let answer = Answer::of(&run.info, &run.look());
+        assert_eq!(answer.text, "a\n\nbc");
+        assert_eq!(answer.tools.len(), 1);
+        assert_eq!(answer.end, None);
+    }
+
+    #[test]
+    fn the_clients_calls_are_told_once_they_wait() {
+        let waits = Event::ClientCall { id: "2".into(), name: "theirs".into(), input: json!({"a": 1}) };
+        // The first was answered here, since its input was wrong.
+        let events = [
+            call("1", "theirs"),
+            result("1", "theirs"),
+            call("2", "theirs"),
+            waits,
+            Event::Finished { outcome: Outcome::Interrupted },
+        ];
+        let run = run(info(&["theirs"]), events);
+        let answer = Answer::of(&run.info, &run.look());
+        assert_eq!(answer.calls.iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["2"]);
+        assert!(answer.tools.is_empty());
+    }
+
+    #[test]
+    fn paragraphs_begin_where_tools_ran() {
+        let mut seam = Seam::default();
+        seam.cut();
+        assert_eq!(seam.before("a"), "", "nothing was said before");
+        seam.cut();
+        assert_eq!(seam.before("b"), "\n\n");
+        assert_eq!(seam.before("c"), "");
+        seam.cut();
+        assert_eq!(seam.before("\nd"), "", "the model began one itself");
+    }
+}

@@ -117,3 +117,6 @@ pub(crate) fn facts<'a>(run: &'a Run, look: &crate::runs::run::Look<'_>) -> Fact
         message_count: look.message_count(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,3 +49,30 @@ impl Drop for Busy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_real_change_moves_the_time() {
+        let activity = Activity::new(Clock::tokio());
+        let (busy, began) = activity.now();
+        assert!(!busy);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(activity.now(), (false, began));
+        let first = activity.begin();
+        let (busy, since) = activity.now();
+        assert!(busy && since > began);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let second = activity.begin();
+        drop(first);
+        assert_eq!(activity.now(), (true, since), "one is still at work");
+        tokio::time::advance(Duration::from_secs(5)).await;
+        drop(second);
+        let (busy, rested) = activity.now();
+        assert!(!busy && rested > since);
+    }
+}
