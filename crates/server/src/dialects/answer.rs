@@ -186,7 +186,13 @@ mod tests {
         Event::Text { text: text.into() }
     }
     fn usage() -> Event {
-        Event::Usage { step: 1, model: "m".into(), usage: Usage::default(), stop_reason: StopReason::EndTurn }
+        Event::Usage {
+            step: 1,
+            model: "m".into(),
+            usage: Usage::default(),
+            stop_reason: StopReason::EndTurn,
+            cost_usd: None,
+        }
     }
     fn call(id: &str, name: &str) -> Event {
         Event::ToolCall { id: id.into(), name: name.into(), input: json!({}), effects: false }
