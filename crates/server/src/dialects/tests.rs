@@ -23,6 +23,7 @@ pub(super) fn info(client_tools: &[&str]) -> RunInfo {
         form: Form::default(),
         continues: None,
         client_tools: client_tools.iter().map(|name| (*name).to_owned()).collect(),
+        terms: crate::runs::run::Terms::default(),
     }
 }
 

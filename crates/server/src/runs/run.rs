@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{Entry, Log};
 use crate::auth::Owner;
 use crate::ids::{RunId, SessionId};
+use crate::runs::engine::Wants;
 use crate::telemetry::cost;
 
 /// What is known about a run from its start. The first line of its stored log.
@@ -54,6 +55,9 @@ pub struct Terms {
     /// Overrides of the model's parameters.
     #[serde(default)]
     pub params: Params,
+    /// What else it wants of the agent.
+    #[serde(default)]
+    pub wants: Wants,
 }
 
 impl Terms {

@@ -29,8 +29,8 @@ impl Conversation {
     }
 
     /// The instructions as one text.
-    pub(super) fn instructions(&self) -> Option<std::sync::Arc<str>> {
-        (!self.instructions.is_empty()).then(|| self.instructions.join("\n\n").into())
+    pub(super) fn instructions(&self) -> Option<String> {
+        (!self.instructions.is_empty()).then(|| self.instructions.join("\n\n"))
     }
 
     fn message(&mut self, state: &AppState, place: &str, message: Value) -> Result<(), Problem> {

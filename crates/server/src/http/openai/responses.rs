@@ -218,8 +218,8 @@ impl Asked {
     async fn request(self, state: &AppState, principal: Principal) -> Result<StartRequest, Problem> {
         let own = self.input.conversation.instructions();
         let instructions = match (self.instructions, own) {
-            (Some(first), Some(second)) => Some(format!("{first}\n\n{second}").into()),
-            (Some(first), None) => Some(first.into()),
+            (Some(first), Some(second)) => Some(format!("{first}\n\n{second}")),
+            (Some(first), None) => Some(first),
             (None, second) => second,
         };
         let messages = self.input.conversation.messages;

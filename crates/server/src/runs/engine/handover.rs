@@ -29,7 +29,8 @@ impl Engine {
         if told.last().is_some_and(Event::is_terminal) {
             return Ok(false);
         }
-        let agent = (self.agents)().await;
+        let mut agent = (self.agents)().await;
+        run.info.terms.wants.apply(&mut agent);
         let key = SessionKey { owner: run.owner.clone(), id: run.info.session_id.clone() };
         let Some(hold) = sessions.take_over(&key, &run.info.id, agent.context.reach()).await? else {
             return Ok(false);
@@ -55,6 +56,7 @@ impl Engine {
             durable: true,
             telemetry,
         };
+        let _busy = self.activity.begin();
         let work = Box::pin(scope::enter(scope, AssertUnwindSafe(drive.go_on(&told)).catch_unwind()));
         if work.await.is_err() {
             tracing::error!(run_id = %run.info.id, "the run's task panicked");

@@ -1,7 +1,5 @@
 //! What is asked of the engine, and why it says no.
 
-use std::sync::Arc;
-
 use loquat_agent::message::Message;
 use loquat_agent::model::Params;
 use loquat_agent::tool::ToolSpec;
@@ -64,11 +62,13 @@ pub struct StartRequest {
 }
 
 /// What a request wants of the agent in this run alone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wants {
     /// Instructions of the client, added after the agent's own.
-    pub instructions: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// No tool is to be called.
+    #[serde(default)]
     pub no_tools: bool,
 }
 
@@ -77,7 +77,7 @@ impl Wants {
         if let Some(more) = &self.instructions {
             agent.system = Some(match &agent.system {
                 Some(own) => format!("{own}\n\n{more}").into(),
-                None => Arc::clone(more),
+                None => more.as_str().into(),
             });
         }
         if self.no_tools {

@@ -122,6 +122,7 @@ impl Engine {
                 user: request.principal.user.as_deref().map(str::to_owned),
                 client_tools: request.client_tools.clone(),
                 params: request.params.clone(),
+                wants: request.wants.clone(),
             },
         };
         let run = Run::new(info, key.owner.clone());
