@@ -1,6 +1,7 @@
 // A certified OpenID Connect provider, and a certified client that signs a user in with a code and PKCE. Reads commands
 // from standard input, one a line, and answers each with one line of JSON:
 //   token   signs in; the tokens
+//   short   the same, with tokens that a server with a minute of leeway accepts for two seconds
 //   rotate  starts again with another signing key
 //
 // node provider.mjs PORT
@@ -23,6 +24,9 @@ function key() {
   return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' }
 }
 
+// How long an id token lives, in seconds.
+let lifetime = 300
+
 async function start() {
   const provider = new Provider(issuer, {
     clients: [client],
@@ -32,7 +36,7 @@ async function start() {
     claims: { openid: ['sub'], roles: ['roles'] },
     conformIdTokenClaims: false,
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, roles: ['chiefs'] }) }),
-    ttl: { IdToken: 300, AccessToken: 300, Interaction: 300, Session: 300, Grant: 300, AuthorizationCode: 60 },
+    ttl: { IdToken: () => lifetime, AccessToken: 300, Interaction: 300, Session: 300, Grant: 300, AuthorizationCode: 60 },
   })
   return new Promise((resolve) => {
     const server = provider.listen(port, '127.0.0.1', () => resolve(server))
@@ -60,12 +64,27 @@ async function token() {
   return { id: granted.id_token, access: granted.access_token }
 }
 
+// Signs in a minute ago: nothing that checks tokens here needs to know.
+async function short() {
+  const now = Date.now
+  Date.now = () => now() - 60_000
+  lifetime = 2
+  try {
+    return await token()
+  } finally {
+    Date.now = now
+    lifetime = 300
+  }
+}
+
 let server = await start()
 console.error = () => {}
 console.log(JSON.stringify({ issuer }))
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === 'token') {
     console.log(JSON.stringify(await token()))
+  } else if (line === 'short') {
+    console.log(JSON.stringify(await short()))
   } else if (line === 'rotate') {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))

@@ -1,25 +1,107 @@
-//! `cargo xtask fuzz`: the randomised tests, with many more cases than the test suite has time for.
+//! `cargo xtask fuzz`: looks for inputs that break what reads hostile input.
+//!
+//! Two kinds: the property tests of the workspace with many more cases than the test suite has time for, and fuzzing by
+//! coverage (libFuzzer, `fuzz/`). What `cargo fuzz` needs a nightly compiler for, the address sanitizer, finds nothing in
+//! code without `unsafe`; the instrumentation that guides the search is to be had from a stable one, so that is used.
 
-use anyhow::Result;
+use std::path::PathBuf;
 
-use crate::program::{program, run as run_program, step};
+use anyhow::{Context, Result, bail};
+
+use crate::program::{capture, need, program, root, run as run_program, step};
 
 /// What `fuzz` accepts.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Random cases of each property.
+    /// Seconds for each target.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// Random cases of each property; 0 leaves the properties out.
     #[arg(long, default_value_t = 20_000)]
     cases: u32,
-    /// Only tests whose path contains this.
-    #[arg(default_value = "prop")]
-    filter: String,
+    /// Only these targets (the names of the folders in fuzz/corpus).
+    targets: Vec<String>,
 }
 
-/// Runs the property tests, optimised. proptest prints the smallest failing case and keeps its seed.
+/// Runs the property tests, optimised (proptest prints the smallest failing case and keeps its seed), then each target.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    step(&format!("{} cases of each property in `{}`", arguments.cases, arguments.filter));
+    let all = targets()?;
+    for name in &arguments.targets {
+        if !all.contains(name) {
+            bail!("there is no target `{name}`; the targets are {}", all.join(", "));
+        }
+    }
+    let chosen: Vec<&String> =
+        if arguments.targets.is_empty() { all.iter().collect() } else { arguments.targets.iter().collect() };
+    if arguments.cases > 0 && arguments.targets.is_empty() {
+        step(&format!("{} cases of each property", arguments.cases));
+        run_program(
+            program("cargo", ["test", "--workspace", "--lib", "--", "prop"])
+                .env("PROPTEST_CASES", arguments.cases.to_string()),
+        )?;
+    }
+    let programs = build()?;
+    for name in chosen {
+        fuzz(name, arguments.seconds, &programs)?;
+    }
+    Ok(())
+}
+
+/// The targets: each has a folder with the inputs that were kept.
+fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root().join("fuzz/corpus")).context("cannot read fuzz/corpus")? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the targets with instrumentation; the folder they are in.
+fn build() -> Result<PathBuf> {
+    need("c++", "libFuzzer is C++ (Debian: apt-get install g++).")?;
+    let version = capture(&mut program("rustc", ["--version", "--verbose"]))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("rustc does not say for what it compiles")?;
+    let folder = crate::program::target_folder()?.join("fuzz");
+    let flags = [
+        "--cfg=fuzzing",
+        "-Cpasses=sancov-module",
+        "-Cllvm-args=-sanitizer-coverage-level=4",
+        "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+        "-Cllvm-args=-sanitizer-coverage-pc-table",
+        "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    ];
+    step("the fuzz targets, instrumented (the first time takes minutes)");
+    // Naming the target keeps the flags from build scripts and macros.
+    let arguments = ["build", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--bins", "--target", host];
     run_program(
-        program("cargo", ["test", "--workspace", "--lib", "--", &arguments.filter])
-            .env("PROPTEST_CASES", arguments.cases.to_string()),
-    )
+        program("cargo", arguments)
+            .env("CARGO_TARGET_DIR", &folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")),
+    )?;
+    Ok(folder.join(host).join("debug"))
+}
+
+/// Searches for a while. New inputs are kept beside the build, not in the repository.
+fn fuzz(name: &str, seconds: u32, programs: &std::path::Path) -> Result<()> {
+    step(&format!("{name}, {seconds} s"));
+    let found = programs.join("found").join(name);
+    std::fs::create_dir_all(&found).with_context(|| format!("cannot make {}", found.display()))?;
+    let kept = root().join("fuzz/corpus").join(name);
+    let mut command = program(&programs.join(name).to_string_lossy(), [] as [&str; 0]);
+    command
+        .arg(&found)
+        .arg(&kept)
+        .args([format!("-max_total_time={seconds}"), format!("-artifact_prefix={}/", programs.display())])
+        .args([
+            "-max_len=65536",
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+            "-print_final_stats=1",
+            "-verbosity=1",
+        ]);
+    run_program(&mut command).with_context(|| {
+        format!("an input breaks `{name}`: the file named above belongs into {}", kept.display())
+    })
 }

@@ -33,6 +33,50 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// What the secrets that tests plant begin with.
+pub(crate) const CANARY: &str = "sk-canary";
+
+/// Runs a program to its end and passes on what it writes, in which no planted secret may be. The servers that tests
+/// start write to the same place, so this sees their logs, too.
+pub(crate) fn run_watched(command: &mut Command) -> Result<()> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let watching = std::thread::spawn(move || err.map_or(Ok(0), |err| pass_on(err, std::io::stderr())));
+    let seen = out.map_or(Ok(0), |out| pass_on(out, std::io::stdout()))?;
+    let also = watching.join().map_err(|_| anyhow::anyhow!("the reader of the errors panicked"))??;
+    let status = child.wait()?;
+    if seen + also > 0 {
+        bail!(
+            "{} printed a secret that a test had planted ({CANARY}…), {} times",
+            shown(command),
+            seen + also
+        );
+    }
+    if !status.success() {
+        bail!("{} failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// Copies line by line; how many lines have a planted secret in them.
+fn pass_on(from: impl std::io::Read, mut to: impl std::io::Write) -> std::io::Result<usize> {
+    use std::io::BufRead as _;
+
+    let mut from = std::io::BufReader::new(from);
+    let (mut line, mut seen) = (Vec::new(), 0);
+    while from.read_until(b'\n', &mut line)? > 0 {
+        seen += usize::from(line.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()));
+        to.write_all(&line)?;
+        line.clear();
+    }
+    to.flush()?;
+    Ok(seen)
+}
+
 /// Runs a program to its end and returns what it wrote to its standard output.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output =
@@ -114,6 +158,19 @@ mod tests {
         assert!(check_version("Python", "Python 3.14.0", (3, 11)).is_ok());
         let error = check_version("Node", "v18.19.0\n", (20, 19)).unwrap_err().to_string();
         assert_eq!(error, "Node 20.19 or newer is needed; this is v18.19.0");
+    }
+
+    #[test]
+    fn a_planted_secret_in_the_output_is_a_failure() {
+        run_watched(&mut program("sh", ["-c", "echo fine; echo fine >&2"])).unwrap();
+        // Put together by the shell, so that the error's own words are not what is found.
+        for place in ["1", "2"] {
+            let script = format!("printf 'a log line with sk-'%s canary-x >&{place}");
+            let error = run_watched(&mut program("sh", ["-c", &script])).unwrap_err().to_string();
+            assert!(error.contains("printed a secret"), "{error}");
+        }
+        let error = run_watched(&mut program("sh", ["-c", "exit 3"])).unwrap_err().to_string();
+        assert!(error.ends_with("failed (exit status: 3)"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::program::{built, program, root, run as run_program, step};
+use crate::program::{built, program, root, run as run_program, run_watched, step};
 use crate::{adapter, docs, model, node, python, tidy, web};
 
 /// Folders with Python tests, where they exist.
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Rust) {
         step("cargo test");
-        run_program(&mut program("cargo", ["test", "--workspace"]))?;
+        run_watched(&mut program("cargo", ["test", "--workspace"]))?;
     }
     if wanted(Part::Python) {
         python_tests(python.as_deref())?;
@@ -144,7 +144,7 @@ fn python_tests(python: Option<&Path>) -> Result<()> {
     }
     let python = python.context("there are Python tests, but no requirements-test.txt to run them with")?;
     step("the tests written in Python");
-    run_program(
+    run_watched(
         program(&python.to_string_lossy(), ["-m", "pytest", "--quiet"])
             .args(folders)
             .env("LOQUAT_BIN", built("debug", "loquat")?)

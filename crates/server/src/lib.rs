@@ -8,6 +8,8 @@ pub mod clock;
 pub mod config;
 pub mod dialects;
 pub mod embed;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod http;
 pub mod ids;

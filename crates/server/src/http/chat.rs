@@ -53,6 +53,22 @@ pub struct ChatRequest {
     attachments: Vec<Attachment>,
 }
 
+impl ChatRequest {
+    /// Reads the ids and the attachments, without a model to read them for; for fuzzers.
+    pub(crate) fn look_at(&self) {
+        for text in [&self.session_id, &self.run_id] {
+            if let Ok(Some(id)) = id(text.as_deref(), "id", "invalid_field") {
+                assert!((1..=256).contains(&id.as_str().len()), "an id has a length");
+            }
+        }
+        for file in &self.attachments {
+            if let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(&file.data) {
+                let _ = (content_type(&bytes, &file.media_type), essence(&file.media_type));
+            }
+        }
+    }
+}
+
 /// Which events a client wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

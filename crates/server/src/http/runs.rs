@@ -26,9 +26,26 @@ pub struct EventsQuery {
     events: Option<Events>,
 }
 
+impl EventsQuery {
+    /// The cursor in it.
+    pub(crate) fn after(&self) -> Option<u64> {
+        self.after
+    }
+}
+
 fn run_id(text: &str) -> Result<RunId, Problem> {
     RunId::parse(text)
         .map_err(|_| Problem::bad("invalid_run_id", format!("run_id: has to be {}", crate::ids::FORM)))
+}
+
+/// After which event to go on: the later of the two. A browser's own reader of event streams asks again with the
+/// address it began with, and the newest id in the header.
+pub(crate) fn cursor(after: Option<u64>, headers: &HeaderMap) -> Result<u64, Problem> {
+    let last = headers.get("last-event-id").map(|cursor| {
+        let cursor = cursor.to_str().ok().and_then(|cursor| cursor.trim().parse::<u64>().ok());
+        cursor.ok_or_else(|| Problem::bad("invalid_field", "Last-Event-ID: has to be a number"))
+    });
+    Ok(after.unwrap_or_default().max(last.transpose()?.unwrap_or_default()))
 }
 
 /// The events of a run, from the start or after a cursor, then live.
@@ -43,14 +60,7 @@ pub async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = run_id(&id)?;
-    let after = match (query.after, headers.get("last-event-id")) {
-        (Some(after), _) => after,
-        (None, None) => 0,
-        (None, Some(cursor)) => {
-            let cursor = cursor.to_str().ok().and_then(|cursor| cursor.trim().parse().ok());
-            cursor.ok_or_else(|| Problem::bad("invalid_field", "Last-Event-ID: has to be a number"))?
-        }
-    };
+    let after = cursor(query.after, &headers)?;
     let run = state.engine.find(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
     if query.dialect.is_some_and(|dialect| !crate::dialects::readable(dialect)) {
         return Err(Problem::bad("invalid_field", "dialect: a run cannot be read in this one"));

@@ -9,6 +9,7 @@ use super::anthropic::Anthropic;
 use super::bedrock::Bedrock;
 use super::config::{ModelConfig, Provider};
 use super::http::Http;
+use super::marked::Marked;
 use super::openai::OpenAi;
 use super::params::{self, ParamError};
 use super::resilience::{Candidate, Resilient};
@@ -106,7 +107,15 @@ pub fn build(configs: &[ModelConfig], cx: &BuildContext) -> Result<Arc<dyn Model
     }
     let candidates = configs
         .iter()
-        .map(|config| Ok(Candidate { model: one(config, cx)?, retry: config.retry }))
+        .map(|config| {
+            let model = one(config, cx)?;
+            let model: Arc<dyn Model> = match Provider::of(config.id.trim()).0 {
+                // It makes a prompt of its own of a tool's answer, and calls the clock and the calculator alone.
+                Provider::Local => model,
+                _ => Arc::new(Marked::new(model)),
+            };
+            Ok(Candidate { model, retry: config.retry })
+        })
         .collect::<Result<Vec<_>, BuildError>>()?;
     Ok(Arc::new(Resilient::new(candidates)))
 }

@@ -13,6 +13,7 @@ mod history;
 mod http;
 #[cfg(feature = "local-model")]
 pub mod local;
+mod marked;
 mod openai;
 mod params;
 mod resilience;

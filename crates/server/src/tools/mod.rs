@@ -19,5 +19,6 @@ mod tests;
 mod toolbox;
 
 pub use builtin::memory::{BlobMemory, Fact, MemoryError, MemoryStore, NOBODY, VolatileMemory};
+pub(crate) use openapi::look_at as look_at_document;
 pub use python::{ObjectReader, s3_reader};
 pub use toolbox::{SourceKind, SourceState, SourceStatus, ToolDeps, Toolbox};

@@ -107,7 +107,7 @@ fn events() -> Operation {
         .in_header(
             "last-event-id",
             json!({"type": "string", "pattern": "^[0-9]{1,19}$"}),
-            "As `after`, which goes before it.",
+            "As `after`; the later of the two counts.",
         )
         .stored()
         .problems(&["invalid_run_id", "invalid_field", "not_found"]);

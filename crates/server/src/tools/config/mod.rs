@@ -319,7 +319,7 @@ pub struct LambdaConfig {
 pub struct OpenApiConfig {
     /// Its name here, unique.
     pub name: String,
-    /// The document: a file (JSON) or an address.
+    /// The document (JSON or YAML): a file or an address.
     pub document: String,
     /// The API's address, in place of the document's first server.
     pub base_url: Option<String>,

@@ -7,10 +7,10 @@ use loquat_agent::event::Progress;
 use parking_lot::Mutex;
 use rmcp::ClientHandler;
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, CustomNotification, Implementation, ProgressNotificationParam,
-    ProgressToken, ProtocolVersion,
+    ClientCapabilities, ClientConfig, CustomNotification, ElicitRequestParams, ElicitResult,
+    ElicitationAction, Implementation, ProgressNotificationParam, ProgressToken, ProtocolVersion,
 };
-use rmcp::service::{NotificationContext, RoleClient};
+use rmcp::service::{NotificationContext, RequestContext, RoleClient};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
@@ -119,6 +119,18 @@ impl ClientHandler for Handler {
             data: None,
         };
         self.routes.deliver(params.progress_token, Report::Progress(progress));
+    }
+
+    /// A server asks the user for input in the middle of a call. Nobody can be asked there: the run may have no reader,
+    /// and an answer may come tomorrow. What needs a person's word is asked before the call, as an approval. The
+    /// capability is not announced, so only a server that does not care comes here; it hears that the user declines.
+    async fn create_elicitation(
+        &self,
+        _: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, rmcp::ErrorData> {
+        tracing::info!("a tool server asked the user for input, which is declined");
+        Ok(ElicitResult::new(ElicitationAction::Decline))
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {

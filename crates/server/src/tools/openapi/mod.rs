@@ -1,4 +1,4 @@
-//! HTTP APIs as tools: each operation of an OpenAPI document (3.0 or 3.1, JSON) is one. Requests go through the
+//! HTTP APIs as tools: each operation of an OpenAPI document (3.0 or 3.1, JSON or YAML) is one. Requests go through the
 //! address guard; what an API answers is data.
 
 mod document;
@@ -43,8 +43,7 @@ pub(crate) async fn load(config: &OpenApiConfig, lookup: Lookup) -> Result<Loade
         Some(url) => fetch(url.clone(), Arc::clone(&lookup)).await?,
         None => tokio::fs::read(&config.document).await.map_err(|error| error.to_string())?,
     };
-    let document: Value =
-        serde_json::from_slice(&text).map_err(|error| format!("the document is not JSON: {error}"))?;
+    let document = parse(&text)?;
     let base = base_url(config, &document, remote.as_ref())?;
     let host = base.host_str().ok_or("the API's address has no host")?.to_owned();
     let hosts = if config.allow_hosts.is_empty() { vec![host] } else { config.allow_hosts.clone() };
@@ -74,13 +73,49 @@ pub(crate) async fn load(config: &OpenApiConfig, lookup: Lookup) -> Result<Loade
     Ok(Loaded { tools, problems })
 }
 
+/// A document in JSON or in YAML. JSON is tried first: it is read much faster, and its errors are told if it looks so.
+fn parse(text: &[u8]) -> Result<Value, String> {
+    let error = match serde_json::from_slice(text) {
+        Ok(document) => return Ok(document),
+        Err(error) => error,
+    };
+    if text.trim_ascii_start().starts_with(b"{") {
+        return Err(format!("the document is not JSON: {error}"));
+    }
+    // The parser bounds nesting, and how much aliases may unfold to.
+    let document: Value = serde_saphyr::from_slice(text).map_err(|error| {
+        format!("the document is neither JSON nor YAML: {}", first_line(&error.to_string()))
+    })?;
+    match document {
+        Value::Object(_) => Ok(document),
+        _ => Err("the document is neither JSON nor YAML: it has no members".to_owned()),
+    }
+}
+
+/// Reads a document and everything in it, without making its tools; for fuzzers.
+pub(crate) fn look_at(text: &[u8]) {
+    if let Ok(document) = parse(text) {
+        for found in operations(&document) {
+            drop(found);
+        }
+    }
+}
+
+/// Errors of the parser quote the document below.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 async fn fetch(url: Url, lookup: Lookup) -> Result<Vec<u8>, String> {
     let client = GuardedClient::new(Allowance { hosts: Vec::new(), private: true }, lookup)
         .map_err(|error| error.to_string())?;
     let ask = Ask {
         method: Method::GET,
         url,
-        headers: HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]),
+        headers: HeaderMap::from_iter([(
+            header::ACCEPT,
+            HeaderValue::from_static("application/json, application/yaml"),
+        )]),
         credentials: HeaderMap::new(),
         body: None,
         max_bytes: MAX_DOCUMENT,

@@ -215,3 +215,63 @@ proptest! {
         }
     }
 }
+
+/// As people write them: numbers as keys, anchors, a merge key, block text, comments.
+const YAML: &str = "# The shop
+openapi: 3.0.3
+info: {title: Shop, version: '1'}
+servers:
+  - url: https://shop.example
+x-shared: &limit
+  name: limit
+  in: query
+  schema: {type: integer}
+paths:
+  /orders/{id}:
+    get:
+      operationId: getOrder
+      description: |
+        One order.
+        With its items.
+      parameters:
+        - {name: id, in: path, required: true, schema: {type: string}}
+        - *limit
+      responses:
+        200: {description: ok}
+        default: {description: wrong}
+";
+
+#[test]
+fn a_document_may_be_yaml() {
+    let document = parse(YAML.as_bytes()).unwrap();
+    let found = operations(&document);
+    let [Ok(order)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((order.name.as_str(), order.path.as_str()), ("getOrder", "/orders/{id}"));
+    assert!(order.description.contains("With its items."), "{}", order.description);
+    let properties = order.schema["properties"].as_object().unwrap();
+    assert!(properties.contains_key("id") && properties["limit"]["type"] == "integer", "{properties:?}");
+    // The same document as JSON gives the same tools.
+    let json = parse(document.to_string().as_bytes()).unwrap();
+    assert_eq!(format!("{:?}", operations(&json)), format!("{found:?}"));
+}
+
+#[test]
+fn a_document_that_is_neither_is_refused_in_words() {
+    assert!(parse(b"{\"openapi\": ").unwrap_err().starts_with("the document is not JSON"));
+    for text in ["just words", "a: [1", "- a\n- b", ""] {
+        let error = parse(text.as_bytes()).unwrap_err();
+        assert!(error.starts_with("the document is neither JSON nor YAML"), "{text}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    // Nine names that each stand for nine of the one before: a billion values in five hundred bytes.
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..10 {
+        let before = vec![format!("*a{}", n - 1); 9].join(", ");
+        bomb += &format!("a{n}: &a{n} [{before}]\n");
+    }
+    let began = std::time::Instant::now();
+    assert!(parse(bomb.as_bytes()).is_err());
+    let deep = format!("a: {}1{}", "[".repeat(50_000), "]".repeat(50_000));
+    assert!(parse(deep.as_bytes()).is_err());
+    assert!(began.elapsed() < Duration::from_secs(10));
+}

@@ -88,6 +88,14 @@ async fn garbage_is_skipped_and_bad_schemas_are_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_the_user_hears_no() {
+    let toolbox = fixture("elicits", &[], "");
+    let output = call(&toolbox, "ping", json!({})).await;
+    assert!(!output.is_error && words(&output) == r#"{"action": "decline"}"#, "{output:?}");
+    toolbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_ends_at_an_unknown_question_gets_the_handshake() {
     let toolbox = fixture("ends_at_discover", &[], "");
     until("it is connected", async || (names(&toolbox).await == TOOLS).then_some(())).await;

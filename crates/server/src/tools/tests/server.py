@@ -35,6 +35,12 @@ def call(number, name, params):
     if name == "die":
         print("fatal: out of cheese", file=sys.stderr, flush=True)
         sys.exit(3)
+    if MODE == "elicits":
+        send({"id": "question", "method": "elicitation/create", "params": {
+            "message": "Your password?",
+            "requestedSchema": {"type": "object", "properties": {"password": {"type": "string"}}}}})
+        answer = json.loads(sys.stdin.readline())
+        return send({"id": number, "result": {"content": [{"type": "text", "text": json.dumps(answer["result"])}]}})
     if name == "mute":
         if MODE == "freezes":
             time.sleep(3600)

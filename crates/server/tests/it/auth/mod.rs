@@ -3,6 +3,7 @@
 
 mod described;
 mod limits;
+mod marked;
 mod memory;
 mod real;
 mod routes;

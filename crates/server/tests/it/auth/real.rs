@@ -207,6 +207,78 @@ async fn a_certified_providers_tokens_are_accepted_also_after_its_key_changed() 
     assert_eq!(admin.send().await.unwrap().status(), 200);
 }
 
+/// What of a stream is whole: a frame that was cut is not taken.
+fn whole_frames(text: &str) -> String {
+    text.rsplit_once("\n\n").map(|(whole, _)| format!("{whole}\n\n")).unwrap_or_default()
+}
+
+/// The cursor of the last frame.
+fn last_id(text: &str) -> u64 {
+    let last = text.lines().rev().find_map(|line| line.strip_prefix("id: "));
+    last.map_or(0, |id| id.parse().unwrap())
+}
+
+fn frames(text: &str) -> Vec<String> {
+    text.split("\n\n").filter(|frame| frame.starts_with("id: ")).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_with_tokens_of_two_seconds_loses_nothing() {
+    let provider = tokio::task::spawn_blocking(Provider::start).await.unwrap();
+    let issuer = provider.issuer.clone();
+    let settings = [
+        ("AUTH_TYPE", "Oidc"),
+        ("LOQUAT_ISSUER", issuer.as_str()),
+        ("LOQUAT_AUDIENCE", "page"),
+        // Whether the token still counts is asked after every piece.
+        ("LOQUAT_REQUESTS_PER_MINUTE", "0"),
+        ("LOQUAT_REQUESTS_PER_MINUTE_PER_ADDRESS", "0"),
+    ];
+    let served = serve(&settings, "tokens=140 delay=50ms").await;
+    let provider = std::sync::Mutex::new(provider);
+    let provider = std::sync::Arc::new(provider);
+    let sign_in = async || {
+        let provider = std::sync::Arc::clone(&provider);
+        let asked = tokio::task::spawn_blocking(move || provider.lock().unwrap().ask("short"));
+        asked.await.unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let run = new_id();
+    let body = json!({"message": "hello", "run_id": run, "events": "all"});
+    let (mut read, mut expired) = (String::new(), 0);
+    while !read.contains("event: done") {
+        let token = sign_in().await;
+        let request = match last_id(&read) {
+            0 => served.request("POST", "/chat").json(&body),
+            after => served.request("GET", &format!("/runs/{run}/events?after={after}")),
+        };
+        let answer = request.bearer_auth(&token).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "a fresh token is accepted");
+        let mut stream = answer.bytes_stream();
+        let mut text = String::new();
+        while let Some(chunk) = stream.next().await {
+            text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+            let status =
+                served.request("GET", "/sessions").bearer_auth(&token).send().await.unwrap().status();
+            if status == 401 {
+                // The stream that it opened goes on all the same. The client loses it there.
+                expired += 1;
+                if let Some(chunk) = stream.next().await {
+                    text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+                }
+                break;
+            }
+            assert_eq!(status, 200);
+        }
+        read.push_str(&whole_frames(&text));
+    }
+    assert!(expired >= 2, "{expired} tokens expired while their stream was open");
+    let fresh = sign_in().await;
+    let again = served.request("GET", &format!("/runs/{run}/events?after=0")).bearer_auth(&fresh);
+    let straight = again.send().await.unwrap().text().await.unwrap();
+    assert_eq!(frames(&read), frames(&straight), "no event was lost or came twice");
+    assert!(frames(&straight).len() > 140);
+}
+
 #[tokio::test]
 async fn a_stream_outlives_its_credential_and_a_fresh_one_takes_it_up() {
     let served = serve(&[("AUTH_TYPE", "ApiKey")], "tokens=60 delay=50ms").await;
@@ -238,14 +310,6 @@ async fn a_stream_outlives_its_credential_and_a_fresh_one_takes_it_up() {
     // The open stream goes on; the client loses it somewhere, and comes back with a fresh credential, several times.
     first.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
     drop(stream);
-    let whole_frames =
-        |text: &str| text.rsplit_once("\n\n").map(|(whole, _)| format!("{whole}\n\n")).unwrap_or_default();
-    let last_id = |text: &str| {
-        text.lines()
-            .rev()
-            .find_map(|line| line.strip_prefix("id: "))
-            .map_or(0, |id| id.parse::<u64>().unwrap())
-    };
     let mut read = whole_frames(&first);
     for _ in 0..3 {
         let mut part = again(&fresh, last_id(&read)).await.unwrap().bytes_stream();
@@ -260,9 +324,6 @@ async fn a_stream_outlives_its_credential_and_a_fresh_one_takes_it_up() {
     }
     read.push_str(&again(&fresh, last_id(&read)).await.unwrap().text().await.unwrap());
     let straight = again(&fresh, 0).await.unwrap().text().await.unwrap();
-    let frames = |text: &str| -> Vec<String> {
-        text.split("\n\n").filter(|frame| frame.starts_with("id: ")).map(str::to_owned).collect()
-    };
     assert_eq!(frames(&read), frames(&straight), "no event was lost or came twice");
     assert!(frames(&straight).len() > 60 && straight.contains("event: done"));
 }
