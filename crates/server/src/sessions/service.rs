@@ -7,6 +7,8 @@
 mod error;
 mod handover;
 mod manage;
+mod marks;
+mod summary;
 mod times;
 
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use serde_json::Value;
 
 use super::blob::{BlobError, BlobStore, Condition, Durability, Version};
 use super::document::{Document, Lease, Pending, Unreadable};
-use super::index::{SessionIndex, Summary};
+use super::index::SessionIndex;
 use super::repair;
 use crate::auth::Owner;
 use crate::clock::{Clock, later};
@@ -29,6 +31,9 @@ use crate::ids::{RunId, SessionId};
 use crate::runs::journal::{Journals, Liveness};
 
 pub use error::SessionError;
+use marks::{mentions, note_start};
+pub use summary::summary_of;
+use summary::title_of;
 pub use times::Times;
 
 /// Where a session is.
@@ -457,18 +462,6 @@ impl Sessions {
     }
 }
 
-/// Notes beside a user's message which run answers it.
-fn note_start(message: &mut Message, run_id: &RunId, now: Timestamp) {
-    message.metadata.insert("run_id".into(), run_id.as_str().into());
-    message.metadata.insert("created_at".into(), now.to_string().into());
-}
-
-/// Whether one of the last messages is of a run.
-fn mentions(document: &Document, run: &RunId) -> Result<bool, Unreadable> {
-    let of_run = |m: &Message| m.metadata.get("run_id").and_then(Value::as_str) == Some(run.as_str());
-    Ok(document.last(64)?.iter().any(of_run))
-}
-
 /// Whether the stored session is still held by this very run.
 fn holds(stored: &Document, hold: &Hold) -> bool {
     stored.head.epoch == hold.document.head.epoch
@@ -500,25 +493,4 @@ fn dismiss(document: &mut Document, now: Timestamp) -> Result<(), Unreadable> {
         document.append(&[Message::new(Role::User, answers)]);
     }
     Ok(())
-}
-
-/// The first line of a message, at most 80 characters.
-fn title_of(message: &Message) -> Option<String> {
-    let text = message.text();
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(80).collect())
-}
-
-/// What a list shows of a session.
-#[must_use]
-pub fn summary_of(document: &Document) -> Summary {
-    let head = &document.head;
-    Summary {
-        session_id: head.session_id.to_string(),
-        title: head.title.clone().unwrap_or_default(),
-        created_at: head.created_at.unwrap_or(head.updated_at),
-        updated_at: head.updated_at,
-        message_count: document.count() as u64,
-        run_id: head.run.as_ref().map(|lease| lease.id.to_string()),
-    }
 }
