@@ -91,10 +91,10 @@ impl Example {
 fn last_tool_result(request: &Value) -> String {
     let messages = request["messages"].as_array().unwrap();
     let result = messages.iter().rev().find(|message| message["role"] == "tool").expect("a tool result");
-    match &result["content"] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    let text = result["content"].as_str().expect("text");
+    // What tools bring in stands between marks.
+    let inside = text.strip_prefix("<tool-output>\n").and_then(|rest| rest.strip_suffix("\n</tool-output>"));
+    inside.expect("marked as data").to_owned()
 }
 
 fn tool_names(request: &Value) -> Vec<String> {

@@ -72,7 +72,11 @@ async fn the_python_package_makes_responses() {
         let found = requests.iter().find(|request| request.body["messages"].to_string().contains(text));
         found.unwrap().body["messages"].as_array().unwrap().clone()
     };
-    assert_eq!(of("Grüße")[0]["content"], "Be brief.");
+    // The agent has tools: a sentence about what they bring in follows.
+    assert!(of("Grüße")[0]["content"].as_str().unwrap().starts_with("Be brief.\n\n"));
+    let of = |text: &str| -> Vec<Value> {
+        of(text).into_iter().filter(|message| message["role"] != "system").collect()
+    };
     let third: Vec<_> = of("three").iter().map(|message| message["role"].clone()).collect();
     assert_eq!(third, ["user", "assistant", "user", "assistant", "user"]);
     assert_eq!(of("other").len(), 3, "the fork knows nothing of what it replaced");
