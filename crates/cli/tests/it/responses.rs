@@ -69,7 +69,11 @@ async fn the_python_package_makes_responses() {
     // Instructions are for one response, and what went before comes from the server.
     let requests = model.requests();
     let of = |text: &str| {
-        let found = requests.iter().find(|request| request.body["messages"].to_string().contains(text));
+        // The sentence about tools is in every request.
+        let says = |message: &Value| message["role"] != "system" && message.to_string().contains(text);
+        let found = requests
+            .iter()
+            .find(|request| request.body["messages"].as_array().into_iter().flatten().any(says));
         found.unwrap().body["messages"].as_array().unwrap().clone()
     };
     // The agent has tools: a sentence about what they bring in follows.
