@@ -13,6 +13,7 @@ mod go_on;
 pub mod invariants;
 pub mod message;
 pub mod model;
+pub mod replay;
 pub mod scripted;
 pub mod tool;
 pub mod tool_set;

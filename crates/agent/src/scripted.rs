@@ -43,6 +43,16 @@ impl ScriptedModel {
         })
     }
 
+    /// The same under another name.
+    #[must_use]
+    pub fn named(name: &str, scripts: impl IntoIterator<Item = Vec<Step>>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            scripts: Mutex::new(scripts.into_iter().collect()),
+            requests: Mutex::default(),
+        })
+    }
+
     /// The requests seen so far.
     #[must_use]
     pub fn requests(&self) -> Vec<ModelRequest> {

@@ -21,10 +21,10 @@ use crate::transcript::Transcript;
 use crate::{Agent, Decision, Limits, RunContext, RunInput, Verdict, invariants};
 
 /// A tool that does what its input says.
-struct Probe(ToolSpec);
+pub(crate) struct Probe(ToolSpec);
 
 impl Probe {
-    fn named(name: &str) -> ToolSpec {
+    pub(crate) fn named(name: &str) -> ToolSpec {
         let schema = json!({"type": "object", "properties": {"do": {"type": "string"}}, "required": ["do"]});
         ToolSpec::new(name, "Does what it is told.", schema)
     }
@@ -54,7 +54,7 @@ impl Tool for Probe {
     }
 }
 
-fn agent(model: &Arc<ScriptedModel>, specs: Vec<ToolSpec>) -> Agent {
+pub(crate) fn agent(model: &Arc<ScriptedModel>, specs: Vec<ToolSpec>) -> Agent {
     Agent {
         model: model.clone(),
         system: Some("Be brief.".into()),
@@ -64,7 +64,7 @@ fn agent(model: &Arc<ScriptedModel>, specs: Vec<ToolSpec>) -> Agent {
     }
 }
 
-fn cx() -> RunContext {
+pub(crate) fn cx() -> RunContext {
     RunContext {
         session_id: "s".into(),
         run_id: "r".into(),

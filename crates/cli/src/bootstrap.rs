@@ -53,6 +53,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let router = app::router(service.state.clone());
     if let Some(host) = config.lambda {
         lambda::serve(router, host).await?;
+        service.state.telemetry.flush().await;
         return Ok(());
     }
     let address = SocketAddr::new(config.http.host, config.http.port);
@@ -65,5 +66,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let engine = service.state.engine.clone();
     let limits = ConnectionLimits::from(&config.limits);
     listener::serve(socket, router, engine, limits, config.http.drain, stop, std::future::pending()).await;
+    service.state.telemetry.flush().await;
     Ok(())
 }

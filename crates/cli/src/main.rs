@@ -7,6 +7,7 @@ mod deploy;
 mod destroy;
 mod doctor;
 mod examples;
+mod export;
 mod init;
 mod keys;
 mod logs;
@@ -14,6 +15,7 @@ mod man;
 #[cfg(feature = "local-model")]
 mod model;
 mod package;
+mod runs;
 mod serve;
 mod synth;
 mod terminal;
@@ -36,6 +38,10 @@ enum Command {
     Chat(chat::Args),
     /// Manage API keys
     Keys(keys::Args),
+    /// Look at the log of a run, or run it again
+    Runs(runs::Args),
+    /// Write conversations into files
+    Export(export::Args),
     /// Make an agent folder
     Init(init::Args),
     /// Check an agent's settings
@@ -70,6 +76,8 @@ fn main() -> std::process::ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Chat(args) => chat::run(args),
         Command::Keys(args) => keys::run(args),
+        Command::Runs(args) => runs::run(args),
+        Command::Export(args) => export::run(args),
         Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
         Command::Synth(args) => synth::run(args),

@@ -56,6 +56,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let engine = service.state.engine.clone();
     listener::serve(socket, router, engine, limits, config.http.drain, stop, stop_now).await;
     service.toolbox.shutdown().await;
+    service.state.telemetry.flush().await;
     Ok(())
 }
 

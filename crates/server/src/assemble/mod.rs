@@ -146,7 +146,7 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
     };
     let limits = RunLimits::new(&config.limits, signs_in, usage);
     let engine = Engine::new(sessions, agents, Clock::System, config.runs.on_disconnect, limits);
-    let telemetry = Arc::new(Telemetry::new(&config.telemetry, &config.models));
+    let telemetry = Arc::new(Telemetry::new(config));
     engine.tell(Arc::clone(&telemetry));
     if let Some(sessions) = engine.sessions().cloned() {
         tokio::spawn(sweep(sessions));
@@ -171,6 +171,15 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
         store,
         sign_in,
     })
+}
+
+/// Opens the store alone, for commands that look into it; `None` where nothing is kept. Must be called inside a tokio
+/// runtime.
+///
+/// # Errors
+/// [`AssembleError::Store`].
+pub fn open_sessions(config: &Config) -> Result<Option<Sessions>, AssembleError> {
+    Ok(sessions(config)?.0)
 }
 
 fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError> {

@@ -6,6 +6,7 @@
 pub mod env;
 mod error;
 mod file;
+mod otel;
 mod page;
 pub mod raw;
 mod sign_in;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use loquat_agent::Limits;
 
 pub use error::ConfigError;
+pub use otel::{Sampler, TraceConfig};
 use raw::{ContextStrategyName, RawConfig};
 pub use telemetry::{RawTelemetry, TelemetryConfig};
 
@@ -291,7 +293,7 @@ impl Config {
         let store = store(&raw, env, places)?;
         let lambda = lambda(env);
         let tools = tools::tools(&raw, &folder, env, places)?;
-        let telemetry = TelemetryConfig::new(&raw.telemetry, env, lambda.is_some());
+        let telemetry = TelemetryConfig::new(&raw.telemetry, env)?;
         let context_on = raw.context_enabled.unwrap_or(true);
         Ok(Self {
             http: HttpConfig {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::{ConfigError, TraceConfig, otel};
 use crate::secret::Secret;
 
 /// The keys of `[telemetry]`.
@@ -31,22 +32,27 @@ pub struct TelemetryConfig {
     pub metrics_token: Option<Secret>,
     /// The namespace of metrics in CloudWatch; `None` where they do not go there.
     pub emf: Option<String>,
+    /// Where spans go; `None` where they go nowhere.
+    pub traces: Option<TraceConfig>,
 }
 
 impl TelemetryConfig {
     /// From what was written, and from the variables of Lambda and OpenTelemetry.
-    pub(super) fn new(raw: &RawTelemetry, env: &BTreeMap<String, String>, on_lambda: bool) -> Self {
+    pub(super) fn new(raw: &RawTelemetry, env: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
         let service = raw.service.clone().or_else(|| set("OTEL_SERVICE_NAME"));
-        let emf = raw.emf.unwrap_or(on_lambda);
-        Self {
-            service: service.or_else(|| set("POWERTOOLS_SERVICE_NAME")).unwrap_or_else(|| "loquat".into()),
-            function: set("AWS_LAMBDA_FUNCTION_NAME"),
+        let function = set("AWS_LAMBDA_FUNCTION_NAME");
+        let emf = raw.emf.unwrap_or(function.is_some());
+        let service = service.or_else(|| set("POWERTOOLS_SERVICE_NAME")).unwrap_or_else(|| "loquat".into());
+        Ok(Self {
+            traces: otel::traces(env, &service)?,
+            service,
+            function,
             metrics_token: raw.metrics_token.clone(),
             emf: emf.then(|| {
                 let own = raw.emf_namespace.clone();
                 own.or_else(|| set("POWERTOOLS_METRICS_NAMESPACE")).unwrap_or_else(|| "Loquat".into())
             }),
-        }
+        })
     }
 }

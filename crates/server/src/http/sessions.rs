@@ -93,7 +93,8 @@ pub async fn get(
 }
 
 /// The session as one JSON object; the messages are passed on as they are stored.
-fn whole(document: &Document) -> String {
+#[must_use]
+pub fn whole(document: &Document) -> String {
     let summary = summary_of(document);
     let run = summary.run_id.as_ref().map(|id| json!({"id": id}));
     let mut head = json!(summary);
@@ -245,7 +246,10 @@ pub async fn export(
 }
 
 /// A conversation for people.
-fn markdown(document: &Document) -> Result<String, crate::sessions::document::Unreadable> {
+///
+/// # Errors
+/// If the stored messages cannot be read.
+pub fn markdown(document: &Document) -> Result<String, crate::sessions::document::Unreadable> {
     let mut text = format!("# {}\n", document.head.title.as_deref().unwrap_or("Conversation"));
     for message in document.last(document.count())? {
         let answers_only = message.role == Role::User && !message.starts_turn();

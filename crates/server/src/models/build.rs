@@ -114,10 +114,16 @@ pub fn build(configs: &[ModelConfig], cx: &BuildContext) -> Result<Arc<dyn Model
                 Provider::Local => model,
                 _ => Arc::new(Marked::new(model)),
             };
-            Ok(Candidate { model, retry: config.retry })
+            Ok(Candidate { model, retry: config.retry, server: server(config) })
         })
         .collect::<Result<Vec<_>, BuildError>>()?;
     Ok(Arc::new(Resilient::new(candidates)))
+}
+
+/// Host and port of a configured address.
+fn server(config: &ModelConfig) -> Option<(String, u16)> {
+    let url = url::Url::parse(config.base_url.as_deref()?).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// Makes one model, without retries and fallbacks.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::config::Timeouts;
 use super::sse::{SseEvent, SseParser};
+use crate::telemetry::scope;
 use crate::tls;
 
 /// The most of an error's body that is read.
@@ -109,6 +110,7 @@ pub(crate) async fn send(
     provider: &str,
     refused: impl FnOnce(u16, &[u8]) -> ModelError,
 ) -> Result<reqwest::Response, ModelError> {
+    let request = request.headers(scope::headers().into_iter().collect());
     let response = match timeout(timeouts.first_byte, request.send()).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(unreachable(&error, url, provider)),

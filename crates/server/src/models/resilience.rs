@@ -11,12 +11,15 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::config::Retry;
-use crate::telemetry::scope::retried;
+use crate::telemetry::model::ModelCall;
+use crate::telemetry::scope::{self, retried};
 
 /// A model and how often to try it.
 pub(super) struct Candidate {
     pub(super) model: Arc<dyn Model>,
     pub(super) retry: Retry,
+    /// Where it answers, if that is configured: host and port.
+    pub(super) server: Option<(String, u16)>,
 }
 
 /// A list of models of which the first answers, unless it cannot.
@@ -50,6 +53,7 @@ impl Model for Resilient {
             began: None,
             pause: None,
             answer: None,
+            watch: None,
             said: false,
             text: false,
             counted: false,
@@ -77,6 +81,8 @@ struct Call {
     /// Before it is asked again.
     pause: Option<Duration>,
     answer: Option<BoxStream<'static, Result<ModelEvent, ModelError>>>,
+    /// Tells the operator about this attempt.
+    watch: Option<ModelCall>,
     /// This attempt has said something.
     said: bool,
     /// It was text.
@@ -106,11 +112,23 @@ impl Call {
                 }
                 self.attempt += 1;
                 self.began.get_or_insert_with(Instant::now);
-                self.answer = Some(self.candidates[self.at].model.stream(self.request.clone()));
+                let Candidate { model, server, .. } = &self.candidates[self.at];
+                self.watch =
+                    Some(ModelCall::begin(model.name(), server.as_ref(), self.attempt, &self.request));
+                self.answer = Some(model.stream(self.request.clone()));
                 continue;
             };
-            let error = match answer.next().await {
-                Some(Ok(event)) => return Some(Ok(self.pass(event))),
+            let item = match self.watch.as_ref().and_then(ModelCall::scope) {
+                Some(scope) => scope::enter(scope, answer.next()).await,
+                None => answer.next().await,
+            };
+            let error = match item {
+                Some(Ok(event)) => {
+                    if let Some(watch) = &mut self.watch {
+                        watch.hears(&event);
+                    }
+                    return Some(Ok(self.pass(event)));
+                }
                 Some(Err(error)) => error,
                 None => {
                     let what =
@@ -119,6 +137,9 @@ impl Call {
                 }
             };
             self.answer = None;
+            if let Some(mut watch) = self.watch.take() {
+                watch.failed(error.kind.code());
+            }
             match self.fail(error) {
                 Some(item) => return Some(item),
                 None => continue,
@@ -145,6 +166,7 @@ impl Call {
             }
             ModelEvent::Stop(reason) => {
                 self.answer = None;
+                self.watch = None;
                 match self.other_name().filter(|_| !self.counted) {
                     // Usage is where the log learns who answered.
                     Some(model) => {

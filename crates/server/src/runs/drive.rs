@@ -80,6 +80,9 @@ impl Drive {
 
     fn begin(self) -> (Keeper, Option<(Sessions, Hold)>, impl Stream<Item = Event> + Send + Unpin) {
         let Self { run, agent, history, input, cx, journal, session, place, telemetry, durable } = self;
+        if let (true, RunInput::Message(message)) = (telemetry.log_content, &input) {
+            tracing::info!(target: "loquat::content", text = message.text(), "the user wrote");
+        }
         let events = agent.run(history, input, cx);
         let keeper = Keeper {
             can_pause: durable && session.is_some(),
@@ -308,6 +311,10 @@ impl Keeper {
             terminal = repair::lost();
         }
         let turn = self.turn(&terminal);
+        if self.telemetry.log_content {
+            let said: Vec<String> = turn.iter().map(Message::text).filter(|text| !text.is_empty()).collect();
+            tracing::info!(target: "loquat::content", text = said.join("\n"), "the model answered");
+        }
         let spent = DayUsage::of_run(self.tally.usage(), self.tally.cost_usd());
         let committing = async {
             let (sessions, hold) = session?;
@@ -349,6 +356,7 @@ impl Keeper {
         };
         let record = self.tally.end(&self.telemetry, &end);
         self.telemetry.run_ended(&record);
+        self.telemetry.before_last_event().await;
         self.run.show([terminal]);
     }
 

@@ -102,6 +102,27 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// The log as lines again: what [`Self::read`] takes in.
+    #[must_use]
+    pub fn to_lines(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(info) = &self.info {
+            encode_info(info, &mut out);
+        }
+        for (n, event) in self.events.iter().enumerate() {
+            let t = self.times.get(n).copied().unwrap_or_default();
+            let n = n as u64 + 1;
+            if event.is_terminal() {
+                encode_end(n, t, event, self.message_count, &mut out);
+            } else {
+                encode(n, t, std::slice::from_ref(event), &mut out);
+            }
+        }
+        out
+    }
+}
+
 /// Whether the writer of a log is alive.
 #[derive(Clone, Debug)]
 pub enum Liveness {

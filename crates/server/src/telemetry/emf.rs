@@ -133,6 +133,7 @@ mod tests {
             model: "openai/x".into(),
             outcome: "complete",
             failed: false,
+            code: String::new(),
             run_id: "r".into(),
             session_id: "s".into(),
             usage: Usage { input_tokens: 10, output_tokens: 5, cache_read_tokens: 2, cache_write_tokens: 1 },

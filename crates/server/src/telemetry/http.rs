@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::Telemetry;
 use super::names::Metric;
 use super::scope::{self, Scope};
+use super::trace::TraceContext;
 
 /// The layer.
 pub async fn layer(State(telemetry): State<Arc<Telemetry>>, request: Request, next: Next) -> Response {
@@ -20,6 +21,7 @@ pub async fn layer(State(telemetry): State<Arc<Telemetry>>, request: Request, ne
         telemetry: Some(Arc::clone(&telemetry)),
         invocation: outer.as_ref().and_then(|scope| scope.invocation.clone()),
         run: None,
+        trace: TraceContext::from_headers(request.headers(), telemetry.xray_decides()),
     };
     let response = scope::enter(Arc::new(scope), next.run(request)).await;
     let route = route.as_ref().map_or("page", MatchedPath::as_str);

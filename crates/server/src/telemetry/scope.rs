@@ -1,11 +1,18 @@
 //! What is known about the work a task does: which invocation, which run, whose trace. Kept beside the task (a tokio
 //! task local), so that a log line or a call to another service needs nobody to hand it through.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+
+use http::{HeaderName, HeaderValue};
+use loquat_agent::tool::ToolContext;
+use parking_lot::Mutex;
 
 use super::Telemetry;
 use super::names::Metric;
+use super::tally::RunRecord;
+use super::trace::{Kind, Span, TraceContext, conventions as names};
 
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
@@ -20,14 +27,44 @@ pub struct Scope {
     pub invocation: Option<Arc<InvocationFacts>>,
     /// The run.
     pub run: Option<Arc<RunFacts>>,
+    /// The span it stands below, here or elsewhere.
+    pub trace: Option<TraceContext>,
 }
 
+/// What names a run from inside a tool.
+type RunName = (Arc<str>, Arc<str>, Option<String>);
+
+/// The live runs, for tools, which run on tasks of their own.
+static RUNS: LazyLock<Mutex<HashMap<RunName, Weak<Scope>>>> = LazyLock::new(Mutex::default);
+
 impl Scope {
-    /// The scope of a run that the current task begins.
+    /// The scope of a run that the current task begins, with its span below the request's.
     #[must_use]
-    pub fn of_run(telemetry: Arc<Telemetry>, run: RunFacts) -> Arc<Self> {
-        let invocation = current().and_then(|outer| outer.invocation.clone());
-        Arc::new(Self { telemetry: Some(telemetry), invocation, run: Some(Arc::new(run)) })
+    pub fn of_run(telemetry: Arc<Telemetry>, run: RunFacts, model: &str) -> Arc<Self> {
+        let outer = current().unwrap_or_default();
+        let mut trace = outer.trace.clone();
+        if let Some(tracer) = &telemetry.tracer {
+            let name = format!("invoke_agent {}", telemetry.agent);
+            let mut span = tracer.span(trace.as_ref(), name, Kind::Internal);
+            let (provider, model) = names::provider_and_model(model);
+            span.set(names::OPERATION, "invoke_agent");
+            span.set(names::PROVIDER, provider);
+            span.set(names::REQUEST_MODEL, model);
+            span.set(names::AGENT_NAME, telemetry.agent.as_str());
+            span.set(names::CONVERSATION, &*run.session_id);
+            span.set(names::RUN_ID, &*run.run_id);
+            if let Some(user) = &run.user {
+                span.set(names::USER_HASH, user.as_str());
+            }
+            trace = Some(span.context().clone());
+            *run.span.lock() = Some(span);
+        }
+        let name = run.name();
+        let invocation = outer.invocation.clone();
+        let scope =
+            Arc::new(Self { telemetry: Some(telemetry), invocation, run: Some(Arc::new(run)), trace });
+        RUNS.lock().insert(name, Arc::downgrade(&scope));
+        scope
     }
 }
 
@@ -53,19 +90,53 @@ pub struct RunFacts {
     pub user: Option<String>,
     /// How often a model call was made again.
     retries: AtomicU32,
+    /// Its span, while it is under way.
+    span: Mutex<Option<Span>>,
 }
 
 impl RunFacts {
     /// Of a run that begins.
     #[must_use]
     pub fn new(run_id: Arc<str>, session_id: Arc<str>, user: Option<&str>) -> Self {
-        Self { run_id, session_id, user: user.map(hashed), retries: AtomicU32::new(0) }
+        let user = user.map(hashed);
+        Self { run_id, session_id, user, retries: AtomicU32::new(0), span: Mutex::new(None) }
+    }
+
+    fn name(&self) -> RunName {
+        (Arc::clone(&self.run_id), Arc::clone(&self.session_id), self.user.clone())
+    }
+
+    /// Ends its span.
+    pub(super) fn end_span(&self, run: &RunRecord) {
+        let Some(mut span) = self.span.lock().take() else { return };
+        span.set(names::OUTCOME, run.outcome);
+        let usage = &run.usage;
+        let all = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
+        span.set(names::INPUT_TOKENS, all);
+        span.set(names::OUTPUT_TOKENS, usage.output_tokens);
+        if let Some(cost) = run.cost_usd {
+            span.set(names::COST, cost);
+        }
+        if run.failed {
+            span.fail(&run.code);
+        }
     }
 
     /// How often a model call was made again, by the same model or the next one.
     #[must_use]
     pub fn retries(&self) -> u32 {
         self.retries.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for RunFacts {
+    fn drop(&mut self) {
+        let mut runs = RUNS.lock();
+        let name = self.name();
+        // Another run of the same name may have taken its place.
+        if runs.get(&name).is_some_and(|scope| scope.strong_count() == 0) {
+            runs.remove(&name);
+        }
     }
 }
 
@@ -92,6 +163,17 @@ pub fn current() -> Option<Arc<Scope>> {
 /// Does work for something.
 pub fn enter<F: Future>(scope: Arc<Scope>, work: F) -> impl Future<Output = F::Output> {
     SCOPE.scope(scope, work)
+}
+
+/// What the run of a tool call works for.
+pub(super) fn of_call(cx: &ToolContext) -> Option<Arc<Scope>> {
+    let name = (Arc::clone(&cx.run_id), Arc::clone(&cx.session_id), cx.user.as_deref().map(hashed));
+    RUNS.lock().get(&name)?.upgrade()
+}
+
+/// The headers that tell another service which trace a call of it belongs to; none outside any trace.
+pub(crate) fn headers() -> Vec<(HeaderName, HeaderValue)> {
+    current().and_then(|scope| Some(scope.trace.as_ref()?.headers())).unwrap_or_default()
 }
 
 /// Work for what the current task works for, to be done in another task.

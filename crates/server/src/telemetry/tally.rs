@@ -42,6 +42,8 @@ pub(crate) struct RunRecord {
     pub(crate) outcome: &'static str,
     /// Whether that was a failure.
     pub(crate) failed: bool,
+    /// Its code, else empty.
+    pub(crate) code: String,
     /// Its id.
     pub(crate) run_id: String,
     /// Its session.
@@ -184,6 +186,7 @@ impl Tally {
             model: self.model,
             outcome,
             failed: !code.is_empty(),
+            code: code.to_owned(),
             run_id: end.run_id.to_owned(),
             session_id: end.session_id.to_owned(),
             usage: self.usage,

@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::aws::AwsLoader;
+use crate::telemetry::scope;
 
 /// The longest answer that is read, in bytes. Lambda's own limit is 6 MB.
 const MAX_ANSWER: usize = 8 << 20;
@@ -83,7 +84,9 @@ impl AwsCaller {
             .provide_credentials()
             .await
             .map_err(|_| "the AWS credentials could not be read".to_owned())?;
-        let headers = signed_headers(&request, &url, &region, credentials)?;
+        let mut headers = signed_headers(&request, &url, &region, credentials)?;
+        // Beside the signature: what stands between may change them.
+        headers.extend(scope::headers());
         let response = client
             .post(&url)
             .headers(headers)

@@ -20,6 +20,7 @@ use super::naming::{Offer, settle};
 use super::openapi::{ApiSource, ApiState};
 use super::python::{self, ObjectReader};
 use crate::aws::AwsLoader;
+use crate::telemetry::tool::watched;
 
 /// How long the first run waits for servers that are still connecting.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
@@ -180,8 +181,8 @@ impl Toolbox {
                 let offers = self.fixed.iter().cloned();
                 let offers = offers.chain(self.apis.iter().flat_map(|api| api.offers()));
                 let offers = offers.chain(self.servers.iter().flat_map(|server| server.offers()));
-                let tools: Arc<[_]> =
-                    settle(offers.chain(resource_offers(&self.servers)), &self.policies).into();
+                let tools = settle(offers.chain(resource_offers(&self.servers)), &self.policies);
+                let tools: Arc<[_]> = tools.into_iter().map(watched).collect();
                 let set = ToolSet::new(tools.iter().cloned());
                 let current = (version, tools, set);
                 *snapshot = Some(current.clone());

@@ -33,6 +33,7 @@ use super::config::{BedrockOptions, ModelConfig, PromptCache, Provider, Timeouts
 use super::{http, params};
 use crate::aws::AwsLoader;
 use crate::secret::Secret;
+use crate::telemetry::scope;
 
 const PROVIDER: &str = "Amazon Bedrock";
 
@@ -162,6 +163,14 @@ impl Shared {
         let call = request::fill(client.converse_stream(), &settings, &request, &params)?;
         drop(request);
         let first_byte = self.timeouts.first_byte;
+        let trace = scope::headers();
+        let call = call.customize().mutate_request(move |request| {
+            for (name, value) in &trace {
+                if let Ok(value) = value.to_str() {
+                    request.headers_mut().insert(name.as_str().to_owned(), value.to_owned());
+                }
+            }
+        });
         let output = match timeout(first_byte, call.send()).await {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => return Err(error::refused(&self.model, &error)),

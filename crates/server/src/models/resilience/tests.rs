@@ -64,7 +64,11 @@ async fn run(
 ) {
     let candidates = models
         .iter()
-        .map(|model| Candidate { model: Arc::clone(model) as Arc<dyn Model>, retry: Retry::default() })
+        .map(|model| Candidate {
+            model: Arc::clone(model) as Arc<dyn Model>,
+            retry: Retry::default(),
+            server: None,
+        })
         .collect();
     let request = ModelRequest { on_restart, ..ModelRequest::default() };
     let got: Vec<_> = Resilient::new(candidates).stream(request).collect().await;

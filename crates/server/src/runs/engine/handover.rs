@@ -43,7 +43,7 @@ impl Engine {
         let telemetry = self.telemetry();
         let RunInfo { id, session_id, terms, .. } = &run.info;
         let facts = RunFacts::new(id.shared(), session_id.shared(), terms.user.as_deref());
-        let scope = Scope::of_run(Arc::clone(&telemetry), facts);
+        let scope = Scope::of_run(Arc::clone(&telemetry), facts, agent.model.name());
         let drive = Drive {
             run: Arc::clone(run),
             agent,

@@ -158,7 +158,7 @@ impl Engine {
         let durable = self.journals.durable();
         let telemetry = self.telemetry();
         let facts = RunFacts::new(run_id.shared(), key.id.shared(), request.principal.user.as_deref());
-        let scope = Scope::of_run(Arc::clone(&telemetry), facts);
+        let scope = Scope::of_run(Arc::clone(&telemetry), facts, agent.model.name());
         let drive = Drive {
             run: Arc::clone(&run),
             agent,

@@ -154,3 +154,20 @@ fn answers_of_every_shape_are_read() {
     assert_eq!(output("not json"), ToolOutput::text("not json"));
     assert_eq!(output(r#"{"statusCode":200,"body":"{\"a\":1}"}"#), ToolOutput::json(json!({"a": 1})));
 }
+
+#[tokio::test]
+async fn the_function_learns_the_trace() {
+    use crate::telemetry::scope::{self, Scope};
+    use crate::telemetry::trace::TraceContext;
+
+    let (aws, seen) = aws().await;
+    let trace = TraceContext::child_of(None);
+    let scope = Scope { trace: Some(trace.clone()), ..Scope::default() };
+    let tool = tool("orders", &aws);
+    scope::enter(Arc::new(scope), tool.call(json!({"id": 1}), context("c").0)).await;
+    let headers = seen.lock()[0].1.clone();
+    assert_eq!(headers["x-amzn-trace-id"], trace.xray());
+    assert_eq!(headers["traceparent"], trace.traceparent());
+    let signed = headers["authorization"].to_str().unwrap();
+    assert!(!signed.contains("x-amzn-trace-id"), "{signed}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use http::{HeaderName, HeaderValue};
-use rmcp::model::{ClientJsonRpcMessage, ErrorData, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, ErrorData, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
     SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
     StreamableHttpResponseLimits,
@@ -14,6 +14,7 @@ use rmcp::transport::streamable_http_client::{
 use sse_stream::Sse;
 
 use super::oauth::TokenSource;
+use crate::telemetry::trace::TraceContext;
 
 /// The client of one server.
 #[derive(Clone)]
@@ -70,6 +71,18 @@ fn correlate(
     }
 }
 
+/// The trace a tool call belongs to, as headers. The transport works on a task of its own, so it is read from the message.
+fn trace(message: &ClientJsonRpcMessage) -> Vec<(HeaderName, HeaderValue)> {
+    let ClientJsonRpcMessage::Request(request) = message else { return Vec::new() };
+    let ClientRequest::CallToolRequest(call) = &request.request else { return Vec::new() };
+    let text = |name: &str| call.params.meta.as_ref()?.0.get(name)?.as_str();
+    let context = text("traceparent").and_then(TraceContext::parse_traceparent).map(|mut context| {
+        context.state = text("tracestate").map(str::to_owned);
+        context
+    });
+    context.map(|context| context.headers()).unwrap_or_default()
+}
+
 /// The words of the official SDKs, which refuse such a request before they look at it: repeating it is safe.
 fn lost_session(error: &ErrorData) -> bool {
     let text = error.message.to_ascii_lowercase();
@@ -101,9 +114,10 @@ impl StreamableHttpClient for Http {
         message: ClientJsonRpcMessage,
         session_id: Option<Arc<str>>,
         auth_header: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
+        mut custom_headers: HashMap<HeaderName, HeaderValue>,
         limits: StreamableHttpResponseLimits,
     ) -> Result<StreamableHttpPostResponse, Failure> {
+        custom_headers.extend(trace(&message));
         let answer = self.with_token(auth_header, |token| {
             self.inner.post_message_with_response_limits(
                 Arc::clone(&uri),

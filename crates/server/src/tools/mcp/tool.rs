@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::convert::{ListedTool, output};
 use super::handler::Report;
 use super::supervisor::Shared;
+use crate::telemetry::scope;
 
 /// How long a call waits for a server that is being reconnected.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,10 +41,18 @@ impl McpTool {
 
     fn request(&self, arguments: JsonObject, cx: &ToolContext) -> ClientRequest {
         let mut params = CallToolRequestParams::new(self.name.clone()).with_arguments(arguments);
+        let mut meta = RequestMetaObject::new();
         if self.shared.settings.is_worker() {
-            let mut meta = RequestMetaObject::new();
             let call = json!({"session_id": cx.session_id, "user": cx.user, "call_id": cx.call_id});
             meta.0.insert("loquat/call".to_owned(), call);
+        }
+        // Which trace the call belongs to, by the names that MCP reserves; over HTTP they are also headers.
+        for (name, value) in scope::headers() {
+            if let (Ok(value), true) = (value.to_str(), name.as_str().starts_with("trace")) {
+                meta.0.insert(name.as_str().to_owned(), value.into());
+            }
+        }
+        if !meta.0.is_empty() {
             params.meta = Some(meta);
         }
         ClientRequest::CallToolRequest(CallToolRequest::new(params))

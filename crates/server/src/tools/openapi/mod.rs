@@ -201,7 +201,8 @@ impl ApiTool {
     }
 
     async fn send(&self, input: &Value) -> Result<ToolOutput, String> {
-        let (url, headers, body) = request::build(&self.operation, &self.api.base, input)?;
+        let (url, mut headers, body) = request::build(&self.operation, &self.api.base, input)?;
+        headers.extend(crate::telemetry::scope::headers());
         let ask = Ask {
             method: self.operation.method.clone(),
             url,

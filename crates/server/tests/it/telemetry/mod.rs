@@ -1,6 +1,8 @@
 //! What an operator is told, through the front door: metrics, cost, traces, and that none of it holds what users wrote.
 
 mod cost;
+mod libraries;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use serde_json::Value;
 pub(crate) struct Served {
     pub(crate) url: String,
     pub(crate) client: reqwest::Client,
-    _mock: MockServer,
+    pub(crate) mock: MockServer,
     _folder: tempfile::TempDir,
 }
 
@@ -25,11 +27,16 @@ const PRICES: &str = "[model_settings.\"openai/mock\".prices]\ninput = 2.0\noutp
 
 /// Serves with these lines of `loquat.toml` and settings of the environment, the mock as the model with [`PRICES`].
 pub(crate) async fn serve(file: &str, settings: &[(&str, &str)], words: &str) -> Served {
+    serve_with(&format!("{file}\n{PRICES}"), settings, words).await
+}
+
+/// The same without prices.
+pub(crate) async fn serve_with(file: &str, settings: &[(&str, &str)], words: &str) -> Served {
     loquat_server::tls::install();
     let mock = MockServer::start(Scenario::words(words)).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("loquat.toml");
-    std::fs::write(&path, format!("{file}\n{PRICES}")).unwrap();
+    std::fs::write(&path, file).unwrap();
     let mut env: BTreeMap<String, String> = BTreeMap::from([
         ("HOME".into(), folder.path().display().to_string()),
         ("PATH".into(), "/usr/bin:/bin".into()),
@@ -49,7 +56,7 @@ pub(crate) async fn serve(file: &str, settings: &[(&str, &str)], words: &str) ->
     let limits = ConnectionLimits::from(&config.limits);
     tokio::spawn(connections::serve(listener, router, limits, std::future::pending()));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-    Served { url, client, _mock: mock, _folder: folder }
+    Served { url, client, mock, _folder: folder }
 }
 
 impl Served {
