@@ -13,7 +13,7 @@ use loquat_agent::event::{Event, Usage};
 use loquat_server::dialects::{Facts, encoder};
 use loquat_server::ids::Id;
 use loquat_server::runs::log::{Entry, Log};
-use loquat_server::runs::run::{DialectName, Form, RunInfo};
+use loquat_server::runs::run::{DialectName, Form, RunInfo, Terms};
 
 /// Events that are timed in one go.
 const ROUND: u64 = 10_000;
@@ -58,6 +58,7 @@ fn measure(dialect: DialectName) -> (Duration, Duration, usize) {
         form: form.clone(),
         continues: None,
         client_tools: Vec::new(),
+        terms: Terms::default(),
     };
     let log = Log::default();
     let facts = Facts {

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 enum Part {
     /// The rules of the repository.
     Tidy,
-    /// Types, unit tests and build of the page.
+    /// Types, unit tests and build of the page; the JavaScript client.
     Page,
     /// The tests of the Rust workspace.
     Rust,
@@ -110,6 +110,8 @@ fn page_units(tally: &mut Tally) -> Result<()> {
     let read = tally.add(&report, "/numPassedTests", &["/numFailedTests"]);
     result?;
     read?;
+    step("tests of the JavaScript client");
+    run_program(program("node", ["--test", "--test-reporter=dot"]).current_dir(root().join("clients/js")))?;
     if tally.failed > 0 || tally.passed == 0 {
         bail!("the unit tests of the page did not pass");
     }

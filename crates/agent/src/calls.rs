@@ -54,7 +54,8 @@ pub(crate) enum Ready {
 }
 
 /// The calls that the last messages of a stored conversation leave open.
-pub(crate) fn open_calls(history: &[Message]) -> Vec<ToolUse> {
+#[must_use]
+pub fn open_calls(history: &[Message]) -> Vec<ToolUse> {
     let Some(at) = history.iter().rposition(|message| message.tool_uses().next().is_some()) else {
         return Vec::new();
     };

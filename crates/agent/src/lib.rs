@@ -20,7 +20,7 @@ pub mod tool_set;
 pub mod transcript;
 
 pub use agent_loop::{Agent, Limits, RunContext, RunInput};
-pub use calls::{Decision, Verdict};
+pub use calls::{Decision, Verdict, open_calls};
 
 #[cfg(test)]
 mod tests;

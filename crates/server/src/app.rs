@@ -12,11 +12,14 @@ use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::Authenticator;
+use crate::dialects::config::DialectsConfig;
+use crate::http::ai_sdk::Told;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::http::security::{self, Security};
 use crate::http::{
-    a2a, admin, agentcore, chat, mcp, memory, meta, metrics, openai, openapi, runs, sessions, usage,
+    a2a, admin, ag_ui, agentcore, ai_sdk, chat, mcp, memory, meta, metrics, openai, openapi, runs, sessions,
+    usage,
 };
 use crate::page;
 use crate::runs::engine::{Engine, OnBusy};
@@ -57,6 +60,8 @@ pub struct Settings {
     pub attach_images: bool,
     /// Whether the model takes documents.
     pub attach_documents: bool,
+    /// How clients of other protocols are answered.
+    pub dialects: DialectsConfig,
     /// The answer of `GET /config.json`.
     pub page_config: Arc<Value>,
 }
@@ -90,6 +95,8 @@ pub fn router(state: AppState) -> Router {
         .merge(agentcore::routes())
         .merge(a2a::routes())
         .merge(mcp::routes())
+        .route("/ag-ui", post(ag_ui::post).get(ag_ui::capabilities))
+        .merge(ai_sdk::routes())
         .fallback(page::serve)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(body_limit)
@@ -116,7 +123,12 @@ async fn plain_rejections(request: Request, next: Next) -> Response {
         .headers()
         .get(http::header::CONTENT_TYPE)
         .is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
-    if response.status().is_client_error() && plain && response.status() != StatusCode::METHOD_NOT_ALLOWED {
+    let told = response.extensions().get::<Told>().is_some();
+    if response.status().is_client_error()
+        && plain
+        && !told
+        && response.status() != StatusCode::METHOD_NOT_ALLOWED
+    {
         let (parts, body) = response.into_parts();
         let detail = match axum::body::to_bytes(body, 4096).await {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

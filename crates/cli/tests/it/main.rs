@@ -8,6 +8,7 @@ mod aws;
 mod bad_input;
 mod chat;
 mod clients;
+mod dialects;
 mod durability;
 mod embedders;
 mod examples;

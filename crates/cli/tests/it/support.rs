@@ -87,20 +87,32 @@ impl Call {
 
     /// Asks for one tool and ends; gives the request.
     pub(crate) fn ask(self, id: &str, tool: &str, input: &Value) -> Value {
+        self.call_tool(0, id, tool, input);
+        self.end_with("tool_calls")
+    }
+
+    /// Asks for a tool, one of several; [`Self::end_with`] `tool_calls` comes after them.
+    pub(crate) fn call_tool(&self, index: usize, id: &str, tool: &str, input: &Value) {
         let function = json!({"name": tool, "arguments": input.to_string()});
-        let call = json!({"index": 0, "id": id, "type": "function", "function": function});
+        let call = json!({"index": index, "id": id, "type": "function", "function": function});
         self.send(
             &json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": null}]}),
         );
-        self.finish("tool_calls")
+    }
+
+    /// Thinks a piece.
+    pub(crate) fn think(&self, text: &str) {
+        let delta = json!({"reasoning_content": text});
+        self.send(&json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]}));
     }
 
     /// Ends the answer well; gives the request.
     pub(crate) fn end(self) -> Value {
-        self.finish("stop")
+        self.end_with("stop")
     }
 
-    fn finish(self, reason: &str) -> Value {
+    /// Ends the answer for a reason; gives the request.
+    pub(crate) fn end_with(self, reason: &str) -> Value {
         self.send(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}));
         self.send(&json!({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}));
         let _ = self.pieces.send("data: [DONE]\n\n".into());

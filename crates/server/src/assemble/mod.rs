@@ -299,6 +299,7 @@ fn settings(config: &Config, demo: bool, note: Option<&str>) -> Settings {
     });
     Settings {
         on_busy: config.runs.on_busy,
+        dialects: config.dialects.clone(),
         message_bytes: config.http.message_bytes,
         attachment_bytes: config.http.attachment_bytes,
         body_bytes: config.http.body_bytes,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ConfigError;
 use super::raw::{ContextStrategyName, LogFormat, RawConfig};
 use crate::auth::{ApiToken, AuthType, Login, NamedKey};
+use crate::dialects::config::ClientHistory;
 use crate::models::{ModelConfig, Provider};
 use crate::runs::engine::{OnBusy, OnDisconnect};
 use crate::secret::Secret;
@@ -87,6 +88,8 @@ pub static VARIABLES: &[Variable] = variables! {
     "LOQUAT_LOGIN_DOMAIN" "auth.domain" auth.domain, text "Cognito: the domain of managed login.";
     "LOQUAT_USER_POOL_ENDPOINT" "auth.user_pool_endpoint" auth.user_pool_endpoint, text "Cognito: its API, if not AWS's.";
     "LOQUAT_API_KEYS" "auth.keys" auth.keys, keys "API keys beside those of `loquat keys`: name=sha256, by commas.";
+    "LOQUAT_CLIENT_HISTORY" "dialects.client_history" dialects.client_history, client_history "AG-UI: a past that a client has rewritten: refuse, or ignore for what is stored.";
+    "LOQUAT_AI_SDK_NEW_CHUNKS" "dialects.ai_sdk_new_chunks" dialects.ai_sdk_new_chunks, boolean "AI SDK: send chunks that only its newer clients know (reset-step, which takes an answer back that broke off).";
     "LOQUAT_CORS_ORIGINS" "web.cors_origins" web.cors_origins, list "Origins whose pages may call the API, by commas; * for all.";
     "LOQUAT_ALLOWED_HOSTS" "web.allowed_hosts" web.allowed_hosts, list "Names this server may be called by, by commas.";
     "LOQUAT_HSTS" "web.hsts" web.hsts, boolean "Tell browsers to use TLS only.";
@@ -134,6 +137,13 @@ fn keys(text: &str) -> Result<Vec<NamedKey>, &'static str> {
             Ok(NamedKey::from_hash(name.trim(), sha256.trim()))
         })
         .collect()
+}
+fn client_history(text: &str) -> Result<ClientHistory, &'static str> {
+    match text {
+        "refuse" => Ok(ClientHistory::Refuse),
+        "ignore" => Ok(ClientHistory::Ignore),
+        _ => Err("refuse or ignore"),
+    }
 }
 fn small(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "a whole number up to 4294967295")

@@ -26,6 +26,7 @@ use raw::{ContextStrategyName, RawConfig};
 pub use telemetry::{RawTelemetry, TelemetryConfig};
 
 use crate::auth::AuthConfig;
+use crate::dialects::config::DialectsConfig;
 use crate::host::lambda::LambdaHost;
 use crate::http::security::WebConfig;
 use crate::limits::LimitsConfig;
@@ -60,6 +61,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What browsers are told.
     pub web: WebConfig,
+    /// How clients of other protocols are answered.
+    pub dialects: DialectsConfig,
     /// What people see.
     pub page: PageConfig,
     /// Logs.
@@ -330,6 +333,7 @@ impl Config {
             auth: sign_in::auth(&raw, places)?,
             limits: raw.limits.clone(),
             web: sign_in::web(&raw, places)?,
+            dialects: raw.dialects.clone(),
             log: LogConfig {
                 filter: raw.log_level.unwrap_or_else(|| "info".to_owned()),
                 json: raw.log_format.map(|format| format == raw::LogFormat::Json),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{ConfigError, RawTelemetry, file, secret};
 use crate::auth::AuthConfig;
+use crate::dialects::config::DialectsConfig;
 use crate::http::security::WebConfig;
 use crate::limits::LimitsConfig;
 use crate::models::{BedrockOptions, ModelConfig, Prices, PromptCache};
@@ -101,6 +102,9 @@ pub struct RawConfig {
     /// What browsers are told.
     #[serde(default)]
     pub web: WebConfig,
+    /// How clients of other protocols are answered.
+    #[serde(default)]
+    pub dialects: DialectsConfig,
     /// What operators are told beside the log.
     #[serde(default)]
     pub telemetry: RawTelemetry,

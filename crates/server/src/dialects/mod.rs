@@ -1,16 +1,21 @@
 //! Wire formats: projections of one run log. The only place in the server that knows wire names.
 
 pub(crate) mod a2a;
+pub(crate) mod ag_ui;
 pub(crate) mod agentcore;
+pub(crate) mod ai_sdk;
 pub(crate) mod answer;
 mod chat;
+pub mod config;
+mod frames;
 pub(crate) mod mcp;
 pub(crate) mod openai;
 pub(crate) mod responses;
 
 use loquat_agent::event::Usage;
+use loquat_agent::message::Message;
 
-use crate::runs::log::Entry;
+use crate::runs::log::{Entry, Log};
 use crate::runs::run::{DialectName, Form, Run, RunInfo};
 
 /// Whether a stream goes on after an event.
@@ -33,6 +38,10 @@ pub struct Facts<'a> {
     pub cost_usd: Option<f64>,
     /// What the session holds after the turn, once that is known.
     pub message_count: Option<usize>,
+    /// The events of the run.
+    pub log: &'a Log,
+    /// The conversation up to the run, the user's message included, where the dialect needs it and it is known.
+    pub before: Option<&'a [Message]>,
 }
 
 /// Turns events into frames of one wire format.
@@ -59,6 +68,9 @@ pub trait Encoder: Send {
         false
     }
 
+    /// Adds what a client needs that comes back after event number `after`, before the events after it.
+    fn resume(&mut self, _after: u64, _facts: &Facts<'_>, _out: &mut Vec<u8>) {}
+
     /// Headers beside the common ones.
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
         &[]
@@ -75,8 +87,8 @@ pub fn encoder(form: &Form) -> Box<dyn Encoder> {
         DialectName::Agentcore => Box::new(agentcore::Agentcore::default()),
         DialectName::A2a => Box::new(a2a::A2a::default()),
         DialectName::Mcp => Box::new(mcp::Mcp::new(form)),
-        // Not readable yet: no route makes runs of them, and `GET /runs/{id}/events` refuses their names.
-        DialectName::AgUi | DialectName::AiSdk => Box::new(chat::Chat::new(form.all)),
+        DialectName::AgUi => Box::new(ag_ui::AgUi::new(&form.options)),
+        DialectName::AiSdk => Box::new(ai_sdk::AiSdk::new(form)),
     }
 }
 
@@ -85,12 +97,14 @@ pub fn encoder(form: &Form) -> Box<dyn Encoder> {
 pub fn readable(dialect: DialectName) -> bool {
     match dialect {
         DialectName::Chat
+        | DialectName::AgUi
+        | DialectName::AiSdk
         | DialectName::Openai
         | DialectName::OpenaiResponses
         | DialectName::Agentcore
         | DialectName::A2a => true,
         // The answer to a call of MCP needs the call.
-        DialectName::AgUi | DialectName::AiSdk | DialectName::Mcp => false,
+        DialectName::Mcp => false,
     }
 }
 
@@ -109,14 +123,18 @@ pub fn takes_back(form: &Form) -> bool {
 }
 
 /// What an encoder may say of a run at this moment.
-pub(crate) fn facts<'a>(run: &'a Run, look: &crate::runs::run::Look<'_>) -> Facts<'a> {
+pub(crate) fn facts<'a>(run: &'a Run, look: &'a crate::runs::run::Look<'_>) -> Facts<'a> {
     Facts {
         info: &run.info,
         usage: look.usage(),
         cost_usd: look.cost_usd(),
         message_count: look.message_count(),
+        log: look.log(),
+        before: run.before(),
     }
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

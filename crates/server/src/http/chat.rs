@@ -251,6 +251,21 @@ fn message(state: &AppState, text: &str, attachments: &[Attachment]) -> Result<M
     Ok(Message::new(Role::User, content))
 }
 
+/// A user's message of blocks that other protocols brought.
+pub(super) fn checked(state: &AppState, mut content: Vec<Content>) -> Result<Message, Problem> {
+    let limit = state.settings.message_bytes;
+    let bytes: usize = content.iter().filter_map(Content::as_text).map(str::len).sum();
+    if bytes > limit {
+        let detail = format!("message: {bytes} bytes, the limit is {limit}");
+        return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "message_too_long", detail));
+    }
+    content.retain(|block| block.as_text().is_none_or(|text| !text.trim().is_empty()));
+    if content.is_empty() {
+        return Err(Problem::bad("empty_message", "messages: there is no new message of the user"));
+    }
+    Ok(Message::new(Role::User, content))
+}
+
 /// A file as a content block. Its kind is taken from its bytes; what the client says must agree. Problems name its
 /// `place` in the request.
 pub(super) fn attached(

@@ -2,7 +2,9 @@
 
 pub(crate) mod a2a;
 pub mod admin;
+pub mod ag_ui;
 pub(crate) mod agentcore;
+pub mod ai_sdk;
 pub mod chat;
 mod error_form;
 pub mod guard;

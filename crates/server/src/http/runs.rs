@@ -8,6 +8,7 @@ use loquat_agent::{Decision, Verdict};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ag_ui;
 use super::chat::{self, Events};
 use super::json::Json;
 use super::problem::Problem;
@@ -70,9 +71,15 @@ pub async fn events(
         (dialect, events) => Form {
             dialect: dialect.unwrap_or_default(),
             all: events.map_or(run.info.form.all, |events| events == Events::All),
-            options: serde_json::Value::Null,
+            options: match dialect == Some(run.info.form.dialect) {
+                true => run.info.form.options.clone(),
+                false => serde_json::Value::Null,
+            },
         },
     };
+    if form.dialect == DialectName::AgUi {
+        ag_ui::note_before(&state, &run).await?;
+    }
     Ok(chat::events(run, &form, after, state.engine.on_disconnect()))
 }
 

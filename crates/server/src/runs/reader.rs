@@ -40,6 +40,8 @@ pub struct Reader {
     on_disconnect: OnDisconnect,
     /// When the host can no longer carry this answer.
     ends: Option<Instant>,
+    /// What is sent before the first event.
+    first: Vec<u8>,
 }
 
 impl Reader {
@@ -55,14 +57,23 @@ impl Reader {
         if let (true, Some(telemetry)) = (after > 0, scope::telemetry()) {
             telemetry.resumed();
         }
+        let mut first = Vec::new();
         if encoder.stateful() && after > 0 {
             let mut dropped = Vec::new();
             let look = run.look();
             let facts = facts(&run, &look);
+            let (len, ended) = (look.log().len(), look.terminal().is_some());
             look.log().read(0, Pace::EachPiece, |n, entry| {
                 dropped.clear();
-                n <= after && encoder.encode(n, entry, &facts, &mut dropped) == Flow::Continue && n < after
+                // The end is told again to a client that says it has more than there is.
+                n <= after && !(ended && n == len) && {
+                    encoder.encode(n, entry, &facts, &mut dropped);
+                    n < after
+                }
             });
+            if !(ended && after == len) {
+                encoder.resume(after.min(len), &facts, &mut first);
+            }
         }
         let ends = ENDS.try_with(|ends| *ends).ok();
         Self {
@@ -74,13 +85,14 @@ impl Reader {
             over: false,
             on_disconnect,
             ends,
+            first,
         }
     }
 
     /// What is there to send now.
     fn available(&mut self) -> Option<Bytes> {
-        let Self { run, encoder, cursor, over, .. } = self;
-        let mut out = Vec::new();
+        let Self { run, encoder, cursor, over, first, .. } = self;
+        let mut out = std::mem::take(first);
         let mut look = run.look();
         let behind = look.log().len().saturating_sub(*cursor);
         let pace =

@@ -1,10 +1,11 @@
 //! One run as its readers see it: a log that grows until its terminal event.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use loquat_agent::event::{Event, Usage};
+use loquat_agent::message::Message;
 use loquat_agent::model::Params;
 use loquat_agent::tool::ToolSpec;
 use parking_lot::{Mutex, MutexGuard};
@@ -127,6 +128,7 @@ pub struct Run {
     /// The number of events readers may see.
     shown: watch::Sender<u64>,
     started: Instant,
+    before: OnceLock<Vec<Message>>,
 }
 
 #[derive(Debug, Default)]
@@ -164,7 +166,20 @@ impl Run {
             state: Mutex::default(),
             shown: watch::Sender::new(0),
             started: Instant::now(),
+            before: OnceLock::new(),
         })
+    }
+
+    /// The conversation up to the run, the user's message included, if somebody has noted it.
+    #[must_use]
+    pub fn before(&self) -> Option<&[Message]> {
+        self.before.get().map(Vec::as_slice)
+    }
+
+    /// Notes the conversation up to the run, for dialects that tell it.
+    pub fn set_before(&self, messages: Vec<Message>) {
+        // Whoever was first noted the same.
+        let _ = self.before.set(messages);
     }
 
     /// Shows events to the readers. What follows a terminal event is dropped: there is exactly one, and it is last.

@@ -6,6 +6,7 @@
 
 mod error;
 mod handover;
+mod hold;
 mod manage;
 mod marks;
 mod summary;
@@ -31,6 +32,7 @@ use crate::ids::{RunId, SessionId};
 use crate::runs::journal::{Journals, Liveness};
 
 pub use error::SessionError;
+pub use hold::Hold;
 use marks::{mentions, note_start};
 pub use summary::summary_of;
 use summary::title_of;
@@ -116,34 +118,6 @@ pub enum Wish {
         /// The run that asked.
         asked_by: RunId,
     },
-}
-
-/// A session that a run is about to hold: read, made ready, not yet written.
-#[derive(Debug)]
-pub struct Hold {
-    key: SessionKey,
-    run_id: RunId,
-    /// The session without the new message.
-    document: Document,
-    version: Option<Version>,
-    /// The user's new message.
-    message: Option<Message>,
-    /// Logs of dead runs that end with the write of this one.
-    seal: Option<(RunId, crate::runs::journal::Stored, Event)>,
-    /// What the model may need of the history, without the new message.
-    pub history: Vec<Message>,
-    /// How many messages stand before `history`.
-    pub skipped: usize,
-    /// What the context strategy noted.
-    pub memo: Memo,
-}
-
-impl Hold {
-    /// How many messages stand before the new one.
-    #[must_use]
-    pub fn history_length(&self) -> usize {
-        self.document.count()
-    }
 }
 
 impl Sessions {

@@ -122,6 +122,9 @@ pub(super) static FACTS: &[Fact] = facts! {
     "web.allowed_hosts", "=[]", r#"["chat.example.com"]"#;
     "web.hsts", "=false", "true";
 
+    "dialects.client_history", "=\"refuse\"", r#""ignore""#;
+    "dialects.ai_sdk_new_chunks", "=false", "true";
+
     "telemetry.service", "=\"loquat\"", r#""support-agent""#;
     "telemetry.metrics_token", "none: administrators only, or this machine where nobody signs in", r#""a-long-random-word""#;
     "telemetry.emf", "on Lambda", "true";

@@ -23,6 +23,7 @@ const SOURCES: &[&str] = &[
     "crates/server/src/auth/config.rs",
     "crates/server/src/auth/api_key.rs",
     "crates/server/src/limits/config.rs",
+    "crates/server/src/dialects/config.rs",
     "crates/server/src/http/security.rs",
     "crates/server/src/models/config.rs",
     "crates/server/src/runs/engine.rs",

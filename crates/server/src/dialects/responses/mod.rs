@@ -233,7 +233,14 @@ fn usage_of(usage: Usage) -> Value {
 /// The response of a run as it is now, and what it failed with: words for people, and the stable code.
 pub(crate) fn whole(info: &RunInfo, look: &Look<'_>) -> (Value, Option<(String, String)>) {
     let mut encoder = Responses::new(&Form::default());
-    let facts = Facts { info, usage: look.usage(), message_count: None, cost_usd: None };
+    let facts = Facts {
+        info,
+        usage: look.usage(),
+        message_count: None,
+        cost_usd: None,
+        log: look.log(),
+        before: None,
+    };
     let mut last = None;
     let mut failed = None;
     look.log().each(|event| {

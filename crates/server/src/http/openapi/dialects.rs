@@ -14,13 +14,20 @@ const RUN: &str = "0197b6a2-5c1e-7d3a-9f62-2f1a5be0c9d1";
 const SESSION: &str = "0197b6a2-5c1e-7d3a-9f62-2f1a5be0c9d0";
 
 /// AgentCore's form of an error.
-static AGENTCORE: ErrorForm =
-    ErrorForm { schema: "AgentcoreError", example: |_, code, meaning| agentcore::error_body(meaning, code) };
+static AGENTCORE: ErrorForm = ErrorForm {
+    kind: "application/json",
+    schema: "AgentcoreError",
+    example: |_, code, meaning| agentcore::error_body(meaning, code),
+};
 /// A2A's form of an error.
-static A2A: ErrorForm =
-    ErrorForm { schema: "A2aError", example: |status, code, meaning| a2a::error_body(status, meaning, code) };
+static A2A: ErrorForm = ErrorForm {
+    kind: "application/json",
+    schema: "A2aError",
+    example: |status, code, meaning| a2a::error_body(status, meaning, code),
+};
 /// MCP's form of an error that answers no request.
 static MCP: ErrorForm = ErrorForm {
+    kind: "application/json",
     schema: "McpError",
     example: |status, code, meaning| {
         json!({"jsonrpc": "2.0", "id": null,

@@ -9,6 +9,7 @@ mod dialects;
 mod openai;
 mod operation;
 mod problems;
+mod protocols;
 mod schemas;
 mod service;
 mod sessions;
@@ -35,6 +36,7 @@ const TAGS: &[(&str, &str)] = &[
         "administration",
         "For callers with the administrator's role; for everybody else these routes do not exist.",
     ),
+    ("protocols", "AG-UI 1.0 and the AI SDK's UI message stream: projections of the same runs."),
     ("openai", "What clients of OpenAI's API call; errors in OpenAI's form."),
     ("agents", "What hosts and other agents call: AgentCore, A2A and MCP, each with errors in its own form."),
     ("service", "The service itself. Needs no credential and holds nothing of anybody's."),
@@ -55,6 +57,7 @@ fn operations() -> Vec<Operation> {
     let groups = [
         conversation::operations(),
         sessions::operations(),
+        protocols::operations(),
         openai::operations(),
         dialects::operations(),
         service::operations(),
@@ -77,6 +80,7 @@ pub fn document(sign_in: &str) -> Value {
         path[method] = operation.describe(&mut generator, &schemes);
     }
     let mut components: Map<String, Value> = schemas::all();
+    components.extend(protocols::schemas());
     components.extend(openai::schemas());
     components.extend(dialects::schemas());
     components.extend(generator.take_definitions(true));

@@ -12,6 +12,7 @@ const TAG: &str = "openai";
 
 /// OpenAI's form of an error.
 pub(super) static ERROR: ErrorForm = ErrorForm {
+    kind: "application/json",
     schema: "OpenAiError",
     example: |_, code, meaning| json!({"error": {"message": meaning, "type": "invalid_request_error", "param": null, "code": code}}),
 };

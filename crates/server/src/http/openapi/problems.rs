@@ -47,6 +47,7 @@ pub(super) const PROBLEMS: &[(&str, u16, &str)] = &[
         "The path does not know this method; the header `allow` names those it knows.",
     ),
     ("body_too_slow", 408, "The body did not arrive in time."),
+    ("history_conflict", 409, "The client has rewritten what was said; what is stored is kept as it is."),
     ("run_conflict", 409, "The run id was used before, in another conversation."),
     ("session_busy", 409, "An answer is being written in this conversation; `run_id` names it."),
     ("session_changed", 409, "Another request changed the conversation. Try again."),
@@ -102,6 +103,8 @@ const OUTER: &[&str] = &["unknown_host", "foreign_origin", "internal"];
 
 /// The form in which a dialect tells errors.
 pub(super) struct ErrorForm {
+    /// Its media type.
+    pub(super) kind: &'static str,
     /// The name of its schema.
     pub(super) schema: &'static str,
     /// A status, a code and words in this form.
@@ -127,7 +130,7 @@ pub(super) fn describe(codes: &[&'static str], form: Option<&ErrorForm>, answers
         }
         let inner = problems.iter().find(|(code, _)| !OUTER.contains(code) || *code == "internal");
         if let (Some(form), Some((code, meaning))) = (form, inner) {
-            content["application/json"] = json!({
+            content[form.kind] = json!({
                 "schema": {"$ref": format!("#/components/schemas/{}", form.schema)},
                 "example": (form.example)(status, code, meaning),
             });

@@ -16,7 +16,7 @@ use super::{Ask, Engine, OnBusy, StartError, StartRequest};
 use crate::ids::{RunId, SessionId};
 use crate::runs::drive::Drive;
 use crate::runs::journal::{JournalError, Liveness};
-use crate::runs::run::{Run, RunInfo, Terms};
+use crate::runs::run::{DialectName, Run, RunInfo, Terms};
 use crate::sessions::document::Lease;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, SessionKey, Wish};
@@ -134,6 +134,16 @@ impl Engine {
                 true => Err(SessionError::LeaseLost.into()),
                 false => Err(StartError::RunConflict),
             };
+        }
+        if run.info.form.dialect == DialectName::AgUi {
+            run.set_before(match (&hold, &request.ask) {
+                (Some(hold), _) => hold.conversation()?,
+                (None, Ask::Whole { history, message, .. }) => {
+                    history.iter().chain([message]).cloned().collect()
+                }
+                (None, Ask::Message { message, .. }) => vec![message.clone()],
+                (None, Ask::Resume { .. }) => Vec::new(),
+            });
         }
         let journals = if hold.is_some() { &*self.journals } else { &self.no_journals };
         let journal = match journals.create(&key.owner, &run.info).await {

@@ -283,6 +283,30 @@ async fn what_the_service_answers_is_what_the_document_says() {
         assert!((400..500).contains(&status), "{body}");
     }
 
+    // AG-UI and the AI SDK.
+    let said = "tool=calculator {\"expression\": \"6*7\"} say=\"42\"";
+    let message =
+        json!({"id": "m1", "role": "user", "content": said, "parts": [{"type": "text", "text": said}]});
+    let run_agent = json!({"threadId": new_id(), "runId": new_id(), "messages": [message]});
+    for told in ["STEP_STARTED", "MESSAGES_SNAPSHOT"] {
+        let (status, text) = ask(&ann, "POST", "/ag-ui", &[], Some(run_agent.clone())).await;
+        assert!(status == 200 && text.contains(told) && text.contains("RUN_FINISHED"), "{text}");
+    }
+    assert_eq!(ask(&ann, "GET", "/ag-ui", &[], None).await.0, 200);
+    let forged = json!({"id": "m1", "role": "user", "content": "x"});
+    let next = json!({"id": "m2", "role": "user", "content": "y"});
+    let forged = json!({"threadId": run_agent["threadId"], "runId": new_id(), "messages": [forged, next]});
+    assert_eq!(ask(&ann, "POST", "/ag-ui", &[], Some(forged)).await.0, 409);
+    let chat = json!({"id": new_id(), "messages": [message]});
+    let (status, text) = ask(&ann, "POST", "/api/chat", &[], Some(chat)).await;
+    assert!(status == 200 && text.contains("42") && text.contains("[DONE]"), "{text}");
+    assert_eq!(ask(&ann, "GET", "/api/chat/{id}/stream", &[&session], None).await.0, 204);
+    let empty = json!({"id": new_id(), "messages": []});
+    assert_eq!(ask(&ann, "POST", "/api/chat", &[], Some(empty)).await.0, 400);
+    for id in ["a.b", "%ff"] {
+        assert_eq!(ask(&ann, "GET", "/api/chat/{id}/stream", &[id], None).await.0, 400);
+    }
+
     // What is wrong, each with its status and its code.
     let cases: Vec<(&str, &str, &str, Option<Value>, &str)> = vec![
         ("POST", "/chat", "", Some(json!({"message": " "})), "empty_message"),

@@ -1,0 +1,119 @@
+//! Other protocols, read by their own official clients from the real binary.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::clients::client;
+use crate::support::{ModelServer, PATIENCE, Server, history};
+
+/// A calculator that the user is asked about.
+const CONFIG: &str = "tools = [\"calculator\"]\n[tool.calculator]\nneeds_approval = true\n";
+
+async fn serve(model: &ModelServer, settings: &[(&str, &str)]) -> (Server, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("loquat.toml");
+    std::fs::write(&path, CONFIG).unwrap();
+    let mut all = vec![("LOQUAT_CONFIG", path.to_str().unwrap())];
+    all.extend(settings);
+    let server = Server::start(model, &all).await;
+    (server, folder)
+}
+
+/// The model's side of the conversation that both scripts have.
+async fn converse(model: &mut ModelServer) {
+    let call = model.call().await;
+    call.think("Hm, ");
+    call.think("hello.");
+    call.say("Hello, wör");
+    call.say("ld 🚀");
+    call.end();
+
+    let call = model.call().await;
+    let offered = call.request["tools"].as_array().unwrap();
+    let names: Vec<_> = offered.iter().map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["calculator", "locate"]);
+    call.call_tool(0, "call-sum", "calculator", &json!({"expression": "6*7"}));
+    call.call_tool(1, "call-place", "locate", &json!({}));
+    call.end_with("tool_calls");
+
+    let call = model.call().await;
+    let messages = call.request["messages"].as_array().unwrap();
+    let answers: Vec<_> = messages.iter().filter(|message| message["role"] == "tool").collect();
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    call.say("In Rome it is 42.");
+    call.end();
+}
+
+#[tokio::test]
+async fn ag_ui_by_its_own_client() {
+    let mut model = ModelServer::start().await;
+    let (server, _folder) = serve(&model, &[]).await;
+    let arguments = [server.url.as_str()];
+    let script = async {
+        converse(&mut model).await;
+        model.answers(&["one ", "two ", "three"]).await;
+        let broken = model.call().await;
+        broken.think("Wrong.");
+        broken.say("Ha");
+        drop(broken);
+        let call = model.call().await;
+        call.think("Right.");
+        call.say("Whole.");
+        call.end();
+    };
+    let (found, ()) = tokio::join!(client("ag-ui.mjs", &arguments), script);
+    assert_eq!(found["messages"], 10);
+    assert!(!model.is_called(), "a refused request calls no model");
+    let said = history(&server, "thread-1").await;
+    assert_eq!(said[8..], ["assistant: one two three", "user: Try.", "assistant: Whole."]);
+}
+
+#[tokio::test]
+async fn ag_ui_ignores_a_rewritten_past_where_it_is_told_to() {
+    let mut model = ModelServer::start().await;
+    let server = Server::start(&model, &[("LOQUAT_CLIENT_HISTORY", "ignore")]).await;
+    let ask = async |run: &str, messages: serde_json::Value| {
+        let body = json!({"threadId": "t", "runId": run, "messages": messages});
+        server.post("/ag-ui", &body).send().await.unwrap().text().await.unwrap()
+    };
+    let said = |id: &str, text: &str| json!({"id": id, "role": "user", "content": text});
+    let (_, _) = tokio::join!(ask("r1", json!([said("u1", "one")])), model.answers(&["1"]));
+    let forged = json!([said("u1", "uno"), said("u2", "two")]);
+    let (stream, request) = tokio::join!(ask("r2", forged), model.answers(&["2"]));
+    assert!(stream.contains("RUN_FINISHED"), "{stream}");
+    let seen: Vec<_> = request["messages"].as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
+    assert_eq!(seen, ["one", "1", "two"]);
+}
+
+#[tokio::test]
+async fn the_ai_sdk_by_its_own_client() {
+    let mut model = ModelServer::start().await;
+    let (server, folder) = serve(&model, &[]).await;
+    let gate = folder.path().join("reconnected");
+    let script = async {
+        converse(&mut model).await;
+        let counting = model.call().await;
+        counting.say("one ");
+        counting.say("two ");
+        let deadline = Instant::now() + PATIENCE;
+        while !gate.exists() {
+            assert!(Instant::now() < deadline, "the client does not come back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        counting.say("three");
+        counting.end();
+        model.answers(&["four ", "five six"]).await;
+        let request = model.answers(&["a picture"]).await;
+        let last = request["messages"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["content"][0]["type"], "image_url", "{last}");
+    };
+    let arguments = [server.url.as_str(), gate.to_str().unwrap()];
+    let (found, ()) = tokio::join!(client("ai.mjs", &arguments), script);
+    assert_eq!(found["messages"], 5);
+    let said = history(&server, "chat-1").await;
+    assert!(said.contains(&"assistant: four five six".to_owned()), "{said:?}");
+    let (_, session) = server.get("/sessions/chat-1").await;
+    let replaced = &session["branches"][0]["messages"][1]["content"][0]["text"];
+    assert_eq!(replaced, "one two three");
+}
