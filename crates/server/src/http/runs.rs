@@ -25,6 +25,14 @@ pub struct EventsQuery {
     after: Option<u64>,
     dialect: Option<DialectName>,
     events: Option<Events>,
+    session_id: Option<String>,
+}
+
+/// The query of `POST /runs/{id}/stop`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopQuery {
+    session_id: Option<String>,
 }
 
 impl EventsQuery {
@@ -49,7 +57,8 @@ pub(crate) fn cursor(after: Option<u64>, headers: &HeaderMap) -> Result<u64, Pro
     Ok(after.unwrap_or_default().max(last.transpose()?.unwrap_or_default()))
 }
 
-/// The events of a run, from the start or after a cursor, then live.
+/// The events of a run, from the start or after a cursor, then live. With `session_id` a run that another process began
+/// a moment ago is found at once.
 ///
 /// # Errors
 /// 404 if the caller has no such run.
@@ -62,7 +71,9 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     let id = run_id(&id)?;
     let after = cursor(query.after, &headers)?;
-    let run = state.engine.find(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
+    let session = chat::id(query.session_id.as_deref(), "session_id", "invalid_session_id")?;
+    let found = state.engine.find_in(principal.owner(), &id, session.as_ref()).await?;
+    let run = found.ok_or_else(Problem::not_found)?;
     if query.dialect.is_some_and(|dialect| !crate::dialects::readable(dialect)) {
         return Err(Problem::bad("invalid_field", "dialect: a run cannot be read in this one"));
     }
@@ -83,7 +94,7 @@ pub async fn events(
     Ok(chat::events(run, &form, after, state.engine.on_disconnect()))
 }
 
-/// Stops a run; answers when it has ended.
+/// Stops a run; answers when it has ended. `session_id` as for [`events`].
 ///
 /// # Errors
 /// 404 if the caller has no such run.
@@ -91,9 +102,12 @@ pub async fn stop(
     State(state): State<AppState>,
     principal: Principal,
     Path(id): Path<String>,
+    Query(query): Query<StopQuery>,
 ) -> Result<Response, Problem> {
     let id = run_id(&id)?;
-    let receipt = state.engine.stop(principal.owner(), &id).await?.ok_or_else(Problem::not_found)?;
+    let session = chat::id(query.session_id.as_deref(), "session_id", "invalid_session_id")?;
+    let stopped = state.engine.stop_in(principal.owner(), &id, session.as_ref()).await?;
+    let receipt = stopped.ok_or_else(Problem::not_found)?;
     Ok(axum::Json(receipt).into_response())
 }
 

@@ -14,10 +14,11 @@ use loquat_agent::transcript::Transcript;
 use loquat_agent::{Agent, RunContext, RunInput};
 use tokio::sync::oneshot;
 
-use super::journal::Journal;
+use super::journal::{Journal, JournalError};
 use super::run::Run;
 use crate::clock::later;
 use crate::limits::{Admitted, DayUsage};
+use crate::sessions::blob::BlobError;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, Sessions};
 use crate::telemetry::Telemetry;
@@ -114,14 +115,15 @@ async fn hold_while_calling(
     let outcome = {
         let journal = &mut keeper.journal;
         let mut writing = std::pin::pin!(async {
-            // The hold decides whose run it is; then the log is begun, so that others find the run.
+            // The hold decides whose run it is, and names it; then the log may be written.
             if let Err(error) = sessions.hold(&mut hold).await {
                 if let Err(error) = journal.discard().await {
                     tracing::warn!(%error, "the log of a run that could not begin was not taken back");
                 }
                 return Err(error);
             }
-            Ok(journal.begin().await)
+            journal.begin();
+            Ok(())
         });
         loop {
             // A tool must not run, and a run must not end, before the session is held.
@@ -138,20 +140,9 @@ async fn hold_while_calling(
     };
     // The caller may have gone; a run that has begun goes on all the same.
     match outcome {
-        Ok(Ok(())) => {
+        Ok(()) => {
             let _ = held.send(Ok(()));
             Ok((Some((sessions, hold)), early))
-        }
-        Ok(Err(error)) => {
-            // The id is another session's run: this one ends, and lets its session go.
-            let terminal = Event::Failed {
-                error: "The id of this run was used before.".into(),
-                code: "run_conflict".into(),
-                retryable: false,
-            };
-            let ended = sessions.commit(hold, Vec::new(), &terminal, None, serde_json::Value::Null).await;
-            let _ = held.send(Err(ended.err().unwrap_or_else(|| error.into())));
-            Err(())
         }
         Err(error) => {
             let _ = held.send(Err(error));
@@ -187,11 +178,7 @@ impl Keeper {
             Ok(end) => end,
             Err(error) => {
                 tracing::error!(run_id = %self.run.info.id, %error, "the run log could not be written");
-                Close::Over(Event::Failed {
-                    error: "The answer could not be kept, so the run was ended.".into(),
-                    code: "run_log_unavailable".into(),
-                    retryable: true,
-                })
+                Close::Over(not_kept(&error))
             }
         };
         // The model's connection is closed before the slower work of saving.
@@ -208,7 +195,7 @@ impl Keeper {
         early: Vec<Event>,
         events: &mut (impl Stream<Item = Event> + Unpin),
         session: Option<&(Sessions, Hold)>,
-    ) -> Result<Close, super::journal::JournalError> {
+    ) -> Result<Close, JournalError> {
         let mut signs = tokio::time::interval(SIGN_OF_LIFE);
         signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         signs.reset();
@@ -268,7 +255,7 @@ impl Keeper {
     }
 
     /// Keeps and shows events up to a terminal one, which it gives back.
-    async fn keep(&mut self, mut batch: Vec<Event>) -> Result<Option<Event>, super::journal::JournalError> {
+    async fn keep(&mut self, mut batch: Vec<Event>) -> Result<Option<Event>, JournalError> {
         let terminal = batch.iter().position(Event::is_terminal).map(|at| {
             batch.truncate(at + 1);
             batch.remove(at)
@@ -282,8 +269,15 @@ impl Keeper {
             self.note(event);
         }
         let first = self.run.look().log().len() + 1;
-        self.journal.append(first, age, &batch).await?;
-        self.run.show(batch);
+        match self.journal.append(first, age, &batch).await {
+            Ok(()) => self.run.show(batch),
+            // An intent that could not be made certain: its tool does not run. It has its number in the log all the same.
+            Err(error @ JournalError::Store(BlobError::Unavailable(_) | BlobError::Refused(_))) => {
+                self.run.show(batch);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(terminal)
     }
 
@@ -367,6 +361,14 @@ impl Keeper {
         }
         repair::answer_open_calls(&self.transcript)
     }
+}
+
+fn not_kept(error: &JournalError) -> Event {
+    let (error, code, retryable) = match error {
+        JournalError::Exists => ("The id of this run was used before.", "run_conflict", false),
+        _ => ("The answer could not be kept, so the run was ended.", "run_log_unavailable", true),
+    };
+    Event::Failed { error: error.into(), code: code.into(), retryable }
 }
 
 fn not_saved(error: &SessionError) -> Event {

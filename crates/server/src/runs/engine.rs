@@ -1,6 +1,7 @@
 //! Starts runs, finds them again, stops them.
 
 mod activity;
+mod find;
 mod handover;
 mod registry;
 mod request;
@@ -24,7 +25,7 @@ use super::journal::{Journals, NoJournals};
 use super::run::Run;
 use crate::auth::Owner;
 use crate::clock::Clock;
-use crate::ids::RunId;
+use crate::ids::{RunId, SessionId};
 use crate::limits::{DayUsage, RunLimits};
 use crate::sessions::blob::BlobError;
 use crate::sessions::service::Sessions;
@@ -96,7 +97,7 @@ impl Engine {
             draining: AtomicBool::new(false),
         });
         if engine.journals.durable() {
-            tokio::spawn(super::follow::watch_stops(Arc::downgrade(&engine)));
+            tokio::spawn(super::follow::watch_stops(Arc::downgrade(&engine), engine.runs.begins()));
         }
         engine
     }
@@ -176,30 +177,6 @@ impl Engine {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Finds a run of an owner, live or ended, in this process or in the store. A run that died is repaired first.
-    ///
-    /// # Errors
-    /// [`StartError`] if the store fails.
-    pub async fn find(self: &Arc<Self>, owner: &Owner, id: &RunId) -> Result<Option<Arc<Run>>, StartError> {
-        if let Some(run) = self.runs.known(owner, id) {
-            return Ok(Some(run));
-        }
-        let Some(stored) = self.journals.read(owner, id).await? else { return Ok(None) };
-        let Some(info) = stored.info.clone() else { return Ok(None) };
-        let ended = stored.events.last().is_some_and(Event::is_terminal);
-        let run = Run::new(info, owner.clone());
-        run.set_held();
-        if let Some(count) = stored.message_count {
-            run.set_message_count(count);
-        }
-        run.show(stored.events);
-        if !ended {
-            self.runs.remember(&run);
-            super::follow::spawn(Arc::clone(self), Arc::clone(&run));
-        }
-        Ok(Some(run))
-    }
-
     pub(super) fn journals(&self) -> &Arc<dyn Journals> {
         &self.journals
     }
@@ -217,7 +194,20 @@ impl Engine {
         owner: &Owner,
         id: &RunId,
     ) -> Result<Option<StopReceipt>, StartError> {
-        let Some(run) = self.find(owner, id).await? else { return Ok(None) };
+        self.stop_in(owner, id, None).await
+    }
+
+    /// The same for a run that may have begun in another process a moment ago, in a session that the caller knows.
+    ///
+    /// # Errors
+    /// [`StartError`] if the store fails.
+    pub async fn stop_in(
+        self: &Arc<Self>,
+        owner: &Owner,
+        id: &RunId,
+        session: Option<&SessionId>,
+    ) -> Result<Option<StopReceipt>, StartError> {
+        let Some(run) = self.find_in(owner, id, session).await? else { return Ok(None) };
         let already_finished = run.ended();
         if !already_finished {
             run.stop();

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use loquat_agent::event::Event;
 
 use super::journal::{
-    Journal, JournalError, Journals, Line, Liveness, Stored, encode, encode_end, encode_info,
+    Ending, Journal, JournalError, Journals, Line, Liveness, Stored, encode, encode_end, encode_info,
 };
 use super::run::RunInfo;
 use crate::auth::Owner;
@@ -30,6 +30,25 @@ struct FileJournal {
     path: PathBuf,
     file: File,
     buffer: Vec<u8>,
+}
+
+impl FileJournal {
+    /// Into the page cache, a few microseconds: handing it to another thread would cost more than the write.
+    fn write(&mut self) -> Result<(), JournalError> {
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        Ok(written?)
+    }
+}
+
+impl FileJournal {
+    /// Whether another process gave the log its end while this one was frozen: what is written now nobody reads.
+    fn is_replaced(&self) -> io::Result<bool> {
+        #[cfg(unix)]
+        return Ok(std::os::unix::fs::MetadataExt::nlink(&self.file.metadata()?) == 0);
+        #[cfg(not(unix))]
+        Ok(!self.path.exists())
+    }
 }
 
 impl FileJournals {
@@ -103,21 +122,24 @@ impl Journals for FileJournals {
     async fn seal(
         &self,
         owner: &Owner,
-        run: &RunId,
+        info: &RunInfo,
         stored: &Stored,
-        terminal: Event,
+        ending: &Ending,
     ) -> Result<(), JournalError> {
+        if stored.is_whole() {
+            return Ok(());
+        }
         // The log is written anew: a torn last line would spoil what is appended to it.
         let mut lines = Vec::new();
-        if let Some(info) = &stored.info {
-            encode_info(info, &mut lines);
-        }
+        encode_info(stored.info.as_ref().unwrap_or(info), &mut lines);
         for (n, (event, t)) in (1..).zip(stored.events.iter().zip(&stored.times)) {
             encode(n, *t, std::slice::from_ref(event), &mut lines);
         }
-        let t = stored.times.last().copied().unwrap_or(0);
-        encode_end(stored.events.len() as u64 + 1, t, &terminal, stored.message_count, &mut lines);
-        let path = self.path(owner, run);
+        stored.encode_ending(ending, &mut lines);
+        let path = self.path(owner, &info.id);
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await?;
+        }
         let fresh = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4()));
         tokio::fs::write(&fresh, lines).await?;
         tokio::fs::rename(&fresh, &path).await?;
@@ -140,18 +162,18 @@ impl Journal for FileJournal {
 
     async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {
         encode(first, t, events, &mut self.buffer);
-        // Into the page cache, a few microseconds: handing it to another thread would cost more than the write.
-        let written = self.file.write_all(&self.buffer);
-        self.buffer.clear();
-        Ok(written?)
+        self.write()?;
+        let is_intent = |event: &Event| matches!(event, Event::ToolCall { effects: true, .. });
+        if events.iter().any(is_intent) && self.is_replaced()? {
+            return Err(io::Error::other("another process has ended the run").into());
+        }
+        Ok(())
     }
 
     async fn alive(&mut self, until: Timestamp) -> Result<(), JournalError> {
         let _ = serde_json::to_writer(&mut self.buffer, &Line::Lease { lease_until: until });
         self.buffer.push(b'\n');
-        let written = self.file.write_all(&self.buffer);
-        self.buffer.clear();
-        Ok(written?)
+        self.write()
     }
 
     async fn finish(
@@ -162,8 +184,6 @@ impl Journal for FileJournal {
         message_count: Option<usize>,
     ) -> Result<(), JournalError> {
         encode_end(n, t, terminal, message_count, &mut self.buffer);
-        let written = self.file.write_all(&self.buffer);
-        self.buffer.clear();
-        Ok(written?)
+        self.write()
     }
 }

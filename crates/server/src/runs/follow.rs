@@ -1,21 +1,22 @@
 //! Runs of other processes that share the store: their logs are read as they grow, and asking them to stop goes through
 //! the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::engine::{Engine, StartError};
-use super::journal::Liveness;
+use super::journal::{Ending, Liveness};
 use super::run::Run;
 use crate::auth::Owner;
 use crate::clock::later;
 use crate::ids::RunId;
 use crate::sessions::blob::{BlobError, Condition, Durability};
 use crate::sessions::document::Lease;
-use crate::sessions::repair;
 use crate::sessions::service::{SessionError, SessionKey};
+use crate::sessions::{ending, repair};
 
 /// How often it is asked whether the run is alive: every so many readings.
 const ALIVE: u32 = 4;
@@ -51,15 +52,10 @@ async fn follow(engine: &Arc<Engine>, run: &Arc<Run>) {
             }
         }
         match engine.journals().read(&run.owner, &run.info.id).await {
-            Ok(Some(stored)) => {
-                let known = usize::try_from(run.look().log().len()).unwrap_or(usize::MAX);
-                if let Some(count) = stored.message_count {
-                    run.set_message_count(count);
-                }
-                run.show(stored.events.into_iter().skip(known));
-            }
-            // Deleted with its session.
-            Ok(None) => run.show([repair::lost()]),
+            Ok(Some(stored)) => run.show_stored(stored),
+            Ok(None) if is_alone(engine, run).await => run.show([repair::lost()]),
+            // It is about to begin.
+            Ok(None) => {}
             Err(error) => tracing::warn!(run_id = %run.info.id, %error, "the run log cannot be read"),
         }
         if run.ended() {
@@ -72,6 +68,18 @@ async fn follow(engine: &Arc<Engine>, run: &Arc<Run>) {
     }
 }
 
+/// Whether a run without a log was deleted with its session.
+async fn is_alone(engine: &Engine, run: &Run) -> bool {
+    let Some(sessions) = engine.sessions() else { return true };
+    // One that had a log once has none for ever.
+    !run.look().log().is_empty()
+        || sessions.knows(&key_of(run), &run.info.id).await.is_ok_and(|is_known| !is_known)
+}
+
+fn key_of(run: &Run) -> SessionKey {
+    SessionKey { owner: run.owner.clone(), id: run.info.session_id.clone() }
+}
+
 async fn ask_to_stop(engine: &Engine, run: &Run) -> Result<(), BlobError> {
     let Some(sessions) = engine.sessions() else { return Ok(()) };
     let key = stop_key(&run.owner, &run.info.id);
@@ -82,37 +90,37 @@ async fn ask_to_stop(engine: &Engine, run: &Run) -> Result<(), BlobError> {
 /// Repairs a run whose process is dead, and goes on with one that was paused: then it is `true` when that is done.
 async fn look_after(engine: &Arc<Engine>, run: &Arc<Run>) -> Result<bool, StartError> {
     let Some(sessions) = engine.sessions() else { return Ok(false) };
-    let key = SessionKey { owner: run.owner.clone(), id: run.info.session_id.clone() };
-    let held_by_it = |document: &crate::sessions::document::Document| {
-        document.head.run.as_ref().is_some_and(|lease| lease.id == run.info.id)
+    let document = match sessions.view(&key_of(run)).await {
+        Ok(document) => match &document.head.run {
+            Some(lease) if lease.id == run.info.id && lease.paused => return engine.take_over(run).await,
+            Some(lease) if lease.id == run.info.id => return Ok(false),
+            _ => Some(document),
+        },
+        Err(SessionError::NotFound) => None,
+        Err(error) => return Err(error.into()),
     };
-    match sessions.view(&key).await {
-        Ok(document) if held_by_it(&document) => {
-            let paused = document.head.run.is_some_and(|lease| lease.paused);
-            if paused { engine.take_over(run).await } else { Ok(false) }
-        }
-        // The session went on without it (or is gone): a log whose writer is dead gets an end.
-        Ok(_) | Err(SessionError::NotFound) => {
-            let lease_until = later(run.info.created_at, sessions.times.lease);
-            let lease = Lease { id: run.info.id.clone(), lease_until, resumes: false, paused: false };
-            let now = sessions.clock.now();
-            let Liveness::Dead(stored) = sessions.journals.liveness(&run.owner, &lease, now).await? else {
-                return Ok(false);
-            };
-            if stored.info.is_some()
-                && !stored.events.last().is_some_and(loquat_agent::event::Event::is_terminal)
-            {
-                sessions.journals.seal(&run.owner, &run.info.id, &stored, repair::lost()).await?;
-            }
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
-    }
+    // The session went on without it (or is gone): a log whose writer is dead gets its end.
+    let lease = Lease::of(run.info.id.clone(), later(run.info.created_at, sessions.times.lease));
+    let now = sessions.clock.now();
+    let Liveness::Dead(stored) = sessions.journals.liveness(&run.owner, &lease, now).await? else {
+        return Ok(false);
+    };
+    let ending = match document {
+        Some(document) => ending::ending_of(&document, &run.info.id, &stored).map_err(SessionError::from)?,
+        None if stored.info.is_none() => return Ok(false),
+        None => Ending { missing: Vec::new(), terminal: repair::lost(), message_count: None },
+    };
+    sessions.journals.seal(&run.owner, &run.info, &stored, &ending).await?;
+    Ok(false)
 }
 
 /// Carries out the requests to stop that other processes left in the store.
-pub(super) async fn watch_stops(engine: std::sync::Weak<Engine>) {
+pub(super) async fn watch_stops(engine: Weak<Engine>, begins: Arc<Notify>) {
     loop {
+        let Some(is_idle) = engine.upgrade().map(|engine| engine.live() == 0) else { return };
+        if is_idle {
+            begins.notified().await;
+        }
         tokio::time::sleep(STOPS).await;
         let Some(engine) = engine.upgrade() else { return };
         let Some(sessions) = engine.sessions() else { return };

@@ -42,6 +42,12 @@ pub enum Line {
         /// The number of messages.
         message_count: usize,
     },
+    /// What follows was added by another process after the writer's death, from what the session holds. Events after
+    /// this number that a client saw of the writer itself may have been others.
+    Sealed {
+        /// The number of the writer's last event in the log.
+        sealed_after: u64,
+    },
     /// The writer is alive at least until then (object storage, where lines come rarely).
     Lease {
         /// Until when.
@@ -76,6 +82,19 @@ pub struct Stored {
     pub lease_until: Option<Timestamp>,
     /// What the session held after the turn.
     pub message_count: Option<usize>,
+    /// The number of the writer's last event, if another process gave the log its end.
+    pub sealed_after: Option<u64>,
+}
+
+/// What a log lacks whose writer died: its end, and whatever the session knows beyond it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// Events before the terminal one.
+    pub missing: Vec<Event>,
+    /// The terminal event.
+    pub terminal: Event,
+    /// What the session holds after the turn.
+    pub message_count: Option<usize>,
 }
 
 impl Stored {
@@ -93,12 +112,29 @@ impl Stored {
                 }
                 // Read twice, by a follower.
                 Ok(Line::Event { n, .. }) if n <= self.events.len() as u64 => {}
+                Ok(Line::Sealed { sealed_after }) => self.sealed_after = Some(sealed_after),
                 Ok(Line::Count { message_count }) => self.message_count = Some(message_count),
                 // The last promise counts, wherever it stands.
                 Ok(Line::Lease { lease_until }) => self.lease_until = self.lease_until.max(Some(lease_until)),
                 Ok(Line::Event { .. }) | Err(_) => return,
             }
         }
+    }
+
+    /// Whether the log has its end.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.events.last().is_some_and(Event::is_terminal)
+    }
+
+    /// The lines that give a log its end, without those before.
+    pub(crate) fn encode_ending(&self, ending: &Ending, out: &mut Vec<u8>) {
+        let (last, t) = (self.events.len() as u64, self.times.last().copied().unwrap_or(0));
+        let _ = serde_json::to_writer(&mut *out, &Line::Sealed { sealed_after: last });
+        out.push(b'\n');
+        encode(last + 1, t, &ending.missing, out);
+        let n = last + 1 + ending.missing.len() as u64;
+        encode_end(n, t, &ending.terminal, ending.message_count, out);
     }
 }
 
@@ -145,10 +181,15 @@ pub trait Journals: Send + Sync {
         std::time::Duration::from_millis(250)
     }
 
+    /// How long after its start a live run may have no log yet that others can read.
+    fn lag(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
     /// Begins the log of a run.
     ///
     /// # Errors
-    /// [`JournalError::Exists`] if the id is taken.
+    /// [`JournalError::Exists`] if the id is taken, as far as that is known without asking a store.
     async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError>;
 
     /// Goes on with the log of a paused run, from event number `next`.
@@ -174,16 +215,17 @@ pub trait Journals: Send + Sync {
     /// [`JournalError`] if the store fails.
     async fn liveness(&self, owner: &Owner, lease: &Lease, now: Timestamp) -> Result<Liveness, JournalError>;
 
-    /// Adds the terminal event to a log whose writer died. Adding it twice does no harm.
+    /// Gives its end to a log whose writer died, as it was read; a log that never began is made. Doing it twice does no
+    /// harm.
     ///
     /// # Errors
     /// [`JournalError`] if the store fails.
     async fn seal(
         &self,
         owner: &Owner,
-        run: &RunId,
+        info: &RunInfo,
         stored: &Stored,
-        terminal: Event,
+        ending: &Ending,
     ) -> Result<(), JournalError>;
 
     /// Deletes a log.
@@ -196,14 +238,9 @@ pub trait Journals: Send + Sync {
 /// The log of one live run.
 #[async_trait]
 pub trait Journal: Send {
-    /// Claims the run's id where [`Journals::create`] did not. Called once, when the session is held: until then the
-    /// session's lease says that the run is alive.
-    ///
-    /// # Errors
-    /// [`JournalError::Exists`] if the id is taken.
-    async fn begin(&mut self) -> Result<(), JournalError> {
-        Ok(())
-    }
+    /// The session is held: from now on what is appended may be written. Until there is a log the session's lease says
+    /// that the run is alive.
+    fn begin(&mut self) {}
 
     /// Takes back what [`Journals::create`] made, for a run that could not begin.
     ///
@@ -214,10 +251,10 @@ pub trait Journal: Send {
     }
 
     /// Writes events; `first` is the number of the first one. When it returns they outlive the process, as far as the
-    /// store promises that.
+    /// store promises that. The intent of a tool with effects outlives it in every store.
     ///
     /// # Errors
-    /// [`JournalError`] if they could not be written.
+    /// [`JournalError`] if they could not be written; [`JournalError::Exists`] if the id turns out to be taken.
     async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError>;
 
     /// Says that the writer is alive at least until then.
@@ -313,7 +350,7 @@ impl Journals for NoJournals {
         let live = self.live.lock().contains(&lease.id);
         Ok(if live { Liveness::Live } else { Liveness::Dead(Box::default()) })
     }
-    async fn seal(&self, _: &Owner, _: &RunId, _: &Stored, _: Event) -> Result<(), JournalError> {
+    async fn seal(&self, _: &Owner, _: &RunInfo, _: &Stored, _: &Ending) -> Result<(), JournalError> {
         Ok(())
     }
     async fn delete(&self, _: &Owner, _: &RunId) -> Result<(), JournalError> {

@@ -9,3 +9,5 @@ pub mod log;
 pub mod reader;
 pub mod run;
 pub mod segments;
+#[cfg(test)]
+pub(crate) mod tests;

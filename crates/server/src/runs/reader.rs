@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream;
+use loquat_agent::event::Event;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -34,6 +35,8 @@ pub struct Reader {
     run: Arc<Run>,
     encoder: Box<dyn Encoder>,
     cursor: u64,
+    /// The cursor that the client brought.
+    began: u64,
     grown: watch::Receiver<u64>,
     last_sent: Instant,
     over: bool,
@@ -80,6 +83,7 @@ impl Reader {
             run,
             encoder,
             cursor: after,
+            began: after,
             grown,
             last_sent: Instant::now(),
             over: false,
@@ -91,24 +95,31 @@ impl Reader {
 
     /// What is there to send now.
     fn available(&mut self) -> Option<Bytes> {
-        let Self { run, encoder, cursor, over, first, .. } = self;
+        let Self { run, encoder, cursor, began, over, first, .. } = self;
         let mut out = std::mem::take(first);
         let mut look = run.look();
         let behind = look.log().len().saturating_sub(*cursor);
         let pace =
             if behind > FAR_BEHIND && look.terminal().is_none() { Pace::Joined } else { Pace::EachPiece };
         let facts = facts(run, &look);
+        // The machine that showed the client more is gone with what it had not yet stored. The end is told all the same.
+        if let Some(terminal) = look.terminal()
+            && *cursor == *began
+            && (*cursor > look.log().len() || look.diverges_at(*cursor))
+        {
+            // Text between that client's last event and the end is only in the session.
+            let cut = look.is_completed() && matches!(terminal, Event::Finished { .. });
+            let told = if cut { &answer_cut() } else { &terminal };
+            encoder.encode(look.log().len(), Entry::Other(told), &facts, &mut out);
+            *cursor = look.log().len();
+            *over = true;
+            return Some(out.into());
+        }
         look.log().read(*cursor, pace, |n, entry| {
             *cursor = n;
             *over = encoder.encode(n, entry, &facts, &mut out) == Flow::End;
             !*over && out.len() < CHUNK
         });
-        // A cursor beyond the end of a run that is over: the machine that showed more is gone with what it had not yet
-        // stored. The end is told all the same.
-        if let (true, Some(terminal)) = (*cursor > look.log().len(), look.terminal()) {
-            encoder.encode(look.log().len(), Entry::Other(&terminal), &facts, &mut out);
-            *cursor = look.log().len();
-        }
         *over |= look.terminal().is_some() && *cursor >= look.log().len();
         look.add_sent(out.len());
         (!out.is_empty()).then(|| out.into())
@@ -167,6 +178,15 @@ impl Reader {
     /// The frames as they come. The stream never yields an error: Lambda would write it into the body.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
         stream::unfold(self, |mut reader| async move { reader.next().await.map(|bytes| (Ok(bytes), reader)) })
+    }
+}
+
+/// The end for a client whose place in the log nobody knows any more.
+pub(crate) fn answer_cut() -> Event {
+    Event::Failed {
+        error: "The rest of this answer is in the conversation. Load it to see the whole.".into(),
+        code: "answer_cut".into(),
+        retryable: false,
     }
 }
 

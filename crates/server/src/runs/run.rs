@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::journal::Stored;
 use super::log::{Entry, Log};
 use crate::auth::Owner;
 use crate::ids::{RunId, SessionId};
@@ -137,6 +138,8 @@ struct State {
     ended: bool,
     /// What the session held after the turn was committed.
     message_count: Option<usize>,
+    /// The number of the writer's last event, if another process gave the log its end.
+    sealed_after: Option<u64>,
     /// The number of events when somebody first asked to stop.
     stop_asked: Option<u64>,
     usage: Usage,
@@ -182,6 +185,14 @@ impl Run {
         let _ = self.before.set(messages);
     }
 
+    /// A run that another process drives or drove. Its user's message is stored.
+    #[must_use]
+    pub(crate) fn elsewhere(info: RunInfo, owner: Owner) -> Arc<Self> {
+        let run = Self::new(info, owner);
+        run.set_held();
+        run
+    }
+
     /// Shows events to the readers. What follows a terminal event is dropped: there is exactly one, and it is last.
     pub fn show(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.state.lock();
@@ -205,6 +216,17 @@ impl Run {
         let len = state.log.len();
         drop(state);
         self.shown.send_replace(len);
+    }
+
+    /// Shows what is new in a stored log.
+    pub(crate) fn show_stored(&self, stored: Stored) {
+        let known = {
+            let mut state = self.state.lock();
+            state.message_count = stored.message_count.or(state.message_count);
+            state.sealed_after = stored.sealed_after;
+            usize::try_from(state.log.len()).unwrap_or(usize::MAX)
+        };
+        self.show(stored.events.into_iter().skip(known));
     }
 
     /// Notes how many messages the session holds now; readers of the terminal event are told.
@@ -335,6 +357,19 @@ impl Look<'_> {
             (true, Some(Entry::Other(event))) => Some(event.clone()),
             _ => None,
         }
+    }
+
+    /// Whether a client's cursor stands behind the last event that the run's own process wrote to the log, in one that
+    /// another process ended: what it saw there need not be what the log says.
+    #[must_use]
+    pub(crate) fn diverges_at(&self, cursor: u64) -> bool {
+        self.0.ended && self.0.sealed_after.is_some_and(|last| cursor > last)
+    }
+
+    /// Whether the process that ended this log added more than the end.
+    #[must_use]
+    pub(crate) fn is_completed(&self) -> bool {
+        self.0.sealed_after.is_some_and(|last| self.0.log.len() > last + 1)
     }
 
     /// What the session held after the turn.

@@ -1,13 +1,15 @@
 //! Run logs on object storage: `runs/{owner}/{run}/{first-event}.jsonl`, a few objects a run.
 //!
-//! The first object holds the run's first line and is written right after the hold on the session, while the model is
-//! already being called, so that any process can find the run from its first event on. The events follow in segments by time,
-//! ever larger: after 1 s, 3 s, 7 s and so on, at most 12 objects a run of 12 minutes. A segment never delays an event. A
-//! machine that dies loses at most what was shown since its last segment: the first second, later as long as the run had
-//! lasted by then, at most 4 minutes.
+//! Events go out in segments by time, ever larger: after 1 s, 3 s, 7 s and so on, at most 12 objects a run of 15 minutes;
+//! the last one holds the end. A short turn has this one only. A segment never delays an event, but for one kind: the call of
+//! a tool with effects is in a segment before the tool runs. A machine that dies loses at most what was shown since its last
+//! segment: the first second, later as long as the run had lasted by then, at most 4 minutes.
 //!
-//! Each segment is made with the condition that its key is free. The end that another process gives to the log of a dead
-//! run takes the key of the next segment: a writer that was only frozen finds it taken and knows that its run is over.
+//! Until the first segment the session's head names the run: who looks for a run by its id alone waits that long.
+//!
+//! The first segment has the number 0 and begins with the run's first line; each is made with the condition that its key is
+//! free. So of two runs of one id one finds out. The end that another process gives to the log of a dead run takes the key
+//! of the next segment: a writer that was only frozen finds it taken and knows that its run is over.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::journal::{
-    Journal, JournalError, Journals, Line, Liveness, Stored, encode, encode_end, encode_info,
+    Ending, Journal, JournalError, Journals, Line, Liveness, Stored, encode, encode_end, encode_info,
 };
 use super::run::RunInfo;
 use crate::auth::Owner;
@@ -34,6 +36,9 @@ use crate::sessions::document::Lease;
 
 /// The pauses between segments, in seconds; the last one repeats.
 const PAUSES: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 240];
+
+/// How long after its start a run's first segment may be on its way.
+const LAG: Duration = Duration::from_secs(2);
 
 /// The most segments that an old run may have before it is read as broken.
 const MANY: usize = 1_000;
@@ -68,14 +73,14 @@ impl SegmentJournals {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The log of a run that this process writes, from event number `first`.
-    fn log(&self, owner: &Owner, run: &RunId, first: u64) -> Arc<Log> {
-        self.shared.own.lock().insert(run.clone(), true);
+    /// The log of a run that this process writes.
+    fn log(&self, owner: &Owner, run: &RunId, waiting: Waiting) -> Arc<Log> {
         Arc::new(Log {
             shared: Arc::clone(&self.shared),
             run: run.clone(),
             folder: folder(owner, run),
-            waiting: Mutex::new(Waiting { lines: Vec::new(), first, taken: false }),
+            writing: tokio::sync::Mutex::new(()),
+            waiting: Mutex::new(waiting),
             over: Notify::new(),
         })
     }
@@ -101,11 +106,15 @@ impl Journals for SegmentJournals {
         Duration::from_secs(PAUSES[0])
     }
 
+    fn lag(&self) -> Duration {
+        LAG
+    }
+
     async fn create(&self, owner: &Owner, info: &RunInfo) -> Result<Box<dyn Journal>, JournalError> {
-        let mut first_line = Vec::with_capacity(256);
-        encode_info(info, &mut first_line);
-        let log = self.log(owner, &info.id, 1);
-        Ok(Box::new(SegmentJournal { log, first_line: first_line.into(), writer: None }))
+        let mut lines = Vec::with_capacity(1024);
+        encode_info(info, &mut lines);
+        let log = self.log(owner, &info.id, Waiting { lines, first: 1, begun: false, taken: false });
+        Ok(Box::new(SegmentJournal { log, writer: None }))
     }
 
     async fn reopen(
@@ -114,9 +123,10 @@ impl Journals for SegmentJournals {
         info: &RunInfo,
         next: u64,
     ) -> Result<Box<dyn Journal>, JournalError> {
-        let log = self.log(owner, &info.id, next);
+        let waiting = Waiting { lines: Vec::new(), first: next, begun: true, taken: false };
+        let log = self.log(owner, &info.id, waiting);
         let writer = Some(log.spawn_writer());
-        Ok(Box::new(SegmentJournal { log, first_line: Bytes::new(), writer }))
+        Ok(Box::new(SegmentJournal { log, writer }))
     }
 
     async fn read(&self, owner: &Owner, run: &RunId) -> Result<Option<Stored>, JournalError> {
@@ -151,17 +161,22 @@ impl Journals for SegmentJournals {
     async fn seal(
         &self,
         owner: &Owner,
-        run: &RunId,
+        info: &RunInfo,
         stored: &Stored,
-        terminal: Event,
+        ending: &Ending,
     ) -> Result<(), JournalError> {
-        if stored.info.is_none() || stored.events.last().is_some_and(Event::is_terminal) {
+        if stored.is_whole() {
             return Ok(());
         }
-        let n = stored.events.len() as u64 + 1;
         let mut lines = Vec::new();
-        encode_end(n, stored.times.last().copied().unwrap_or(0), &terminal, stored.message_count, &mut lines);
-        match self.shared.make(&key(&folder(owner, run), n), &lines.into()).await {
+        let number = if stored.info.is_some() {
+            stored.events.len() as u64 + 1
+        } else {
+            encode_info(info, &mut lines);
+            0
+        };
+        stored.encode_ending(ending, &mut lines);
+        match self.shared.make(&key(&folder(owner, &info.id), number), &lines.into()).await {
             // Somebody else gave it an end, or it was alive after all and goes on.
             Ok(_) | Err(BlobError::Conflict) => Ok(()),
             Err(error) => Err(error.into()),
@@ -231,6 +246,8 @@ struct Log {
     shared: Arc<Shared>,
     run: RunId,
     folder: String,
+    /// One segment at a time.
+    writing: tokio::sync::Mutex<()>,
     waiting: Mutex<Waiting>,
     over: Notify,
 }
@@ -240,18 +257,40 @@ struct Waiting {
     lines: Vec<u8>,
     /// The number of the first event in them.
     first: u64,
-    /// Another process has ended this log.
+    /// A segment is written.
+    begun: bool,
+    /// Another process has ended this log, or it is another run's.
     taken: bool,
 }
 
 impl Log {
     /// Writes what waits as a segment. What cannot be written now stays, and goes along with the next one.
     async fn write(&self) -> Result<(), BlobError> {
+        let one = self.writing.lock().await;
+        self.write_one(&one).await
+    }
+
+    async fn write_one(&self, _: &tokio::sync::MutexGuard<'_, ()>) -> Result<(), BlobError> {
         let (key, bytes) = {
             let waiting = self.waiting.lock();
-            (key(&self.folder, waiting.first), Bytes::copy_from_slice(&waiting.lines))
+            if waiting.lines.is_empty() {
+                return Ok(());
+            }
+            // A segment without events would take the key of the next one: what is left is a sign of life.
+            let has_events = waiting.lines.split_inclusive(|b| *b == b'\n').any(is_event);
+            let key = match (waiting.begun, has_events) {
+                (false, _) => key(&self.folder, 0),
+                (true, true) => key(&self.folder, waiting.first),
+                (true, false) => sign_key(&self.folder),
+            };
+            (key, Bytes::copy_from_slice(&waiting.lines))
         };
-        let outcome = self.shared.make(&key, &bytes).await;
+        let outcome = if key == sign_key(&self.folder) {
+            let put = self.shared.store.put(&key, bytes.clone(), Condition::Any, Durability::Process);
+            put.await.map(|_| bytes.len())
+        } else {
+            self.shared.make(&key, &bytes).await
+        };
         let mut waiting = self.waiting.lock();
         match outcome {
             Ok(length) => {
@@ -259,11 +298,18 @@ impl Log {
                     waiting.lines[..length].split_inclusive(|b| *b == b'\n').filter(|line| is_event(line));
                 let events = events.count() as u64;
                 waiting.first += events;
+                waiting.begun = true;
                 waiting.lines.drain(..length);
                 Ok(())
             }
             Err(error) => {
-                waiting.taken |= matches!(error, BlobError::Conflict);
+                if matches!(error, BlobError::Conflict) {
+                    waiting.taken = true;
+                    if !waiting.begun {
+                        // The log is another run's: nothing is known of that one here.
+                        self.shared.own.lock().remove(&self.run);
+                    }
+                }
                 Err(error)
             }
         }
@@ -275,6 +321,7 @@ impl Log {
         // A time always has a JSON form.
         let mut sign = serde_json::to_vec(&Line::Lease { lease_until }).unwrap_or_default();
         sign.push(b'\n');
+        let one = self.writing.lock().await;
         let silent = {
             let mut waiting = self.waiting.lock();
             let silent = waiting.lines.is_empty();
@@ -287,13 +334,20 @@ impl Log {
             let key = sign_key(&self.folder);
             self.shared.store.put(&key, sign.into(), Condition::Any, Durability::Process).await.map(drop)
         } else {
-            self.write().await
+            self.write_one(&one).await
         }
     }
 
     fn spawn_writer(self: &Arc<Self>) -> JoinHandle<()> {
+        // Not before: a run that never held its session may live in another process.
+        self.shared.own.lock().insert(self.run.clone(), true);
         let log = Arc::clone(self);
         tokio::spawn(async move { log.write_by_time().await })
+    }
+
+    /// Why nothing more may be written.
+    fn taken(&self) -> JournalError {
+        if self.waiting.lock().begun { BlobError::Conflict.into() } else { JournalError::Exists }
     }
 
     /// Writes segments until the run is over.
@@ -328,7 +382,6 @@ fn is_event(line: &[u8]) -> bool {
 /// The log of one live run.
 struct SegmentJournal {
     log: Arc<Log>,
-    first_line: Bytes,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -349,31 +402,29 @@ impl Drop for SegmentJournal {
 
 #[async_trait]
 impl Journal for SegmentJournal {
-    async fn begin(&mut self) -> Result<(), JournalError> {
-        match self.log.shared.make(&key(&self.log.folder, 0), &self.first_line).await {
-            Ok(_) => {}
-            Err(BlobError::Conflict) => {
-                // The log is another run's: nothing is known of that one here.
-                self.log.shared.own.lock().remove(&self.log.run);
-                return Err(JournalError::Exists);
-            }
-            // The session is held: its answer is worth more than its log. The line goes along with the first segment.
-            Err(error) => {
-                tracing::warn!(run_id = %self.log.run, %error, "the run log was not begun");
-                self.log.waiting.lock().lines.extend_from_slice(&self.first_line);
-            }
-        }
+    fn begin(&mut self) {
         self.writer = Some(self.log.spawn_writer());
-        Ok(())
     }
 
     async fn append(&mut self, first: u64, t: u64, events: &[Event]) -> Result<(), JournalError> {
-        let mut waiting = self.log.waiting.lock();
-        // Nothing more may be shown. (A store that is merely away costs the log, not the answer.)
-        if waiting.taken {
-            return Err(BlobError::Conflict.into());
+        let taken = {
+            let mut waiting = self.log.waiting.lock();
+            // Nothing more may be shown. (A store that is merely away costs the log, not the answer.)
+            if !waiting.taken {
+                encode(first, t, events, &mut waiting.lines);
+            }
+            waiting.taken
+        };
+        if taken {
+            return Err(self.log.taken());
         }
-        encode(first, t, events, &mut waiting.lines);
+        // Whether it ran must be known for certain: the tool waits for its intent.
+        if events.iter().any(|event| matches!(event, Event::ToolCall { effects: true, .. })) {
+            self.log.write().await.map_err(|error| match error {
+                BlobError::Conflict => self.log.taken(),
+                error => error.into(),
+            })?;
+        }
         Ok(())
     }
 
@@ -406,6 +457,9 @@ impl Journal for SegmentJournal {
             let _ = writer.await;
         }
         encode_end(n, t, terminal, message_count, &mut self.log.waiting.lock().lines);
+        if self.log.waiting.lock().taken {
+            return Err(self.log.taken());
+        }
         // A second round only if the first finds an earlier write of fewer lines.
         while !self.log.waiting.lock().lines.is_empty() {
             self.log.write().await?;

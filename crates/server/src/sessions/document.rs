@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::ids::{RunId, SessionId};
+use crate::runs::run::RunInfo;
 
 /// How many of the last messages can be found without parsing the ones before.
 const FINDABLE: usize = 256;
@@ -65,9 +66,18 @@ pub struct Lease {
     /// The run was paused by its process: whoever is asked for it next goes on with it, until `lease_until`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// What is known of the run, for whoever looks for it before it has a log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<Box<RunInfo>>,
 }
 
 impl Lease {
+    /// A lease of which nothing more is known.
+    #[must_use]
+    pub fn of(id: RunId, lease_until: Timestamp) -> Self {
+        Self { id, lease_until, resumes: false, paused: false, info: None }
+    }
+
     /// Whether the run was paused and waits for somebody who goes on with it.
     #[must_use]
     pub fn waits(&self, now: Timestamp) -> bool {

@@ -5,6 +5,7 @@ pub mod blob_index;
 #[cfg(test)]
 mod conformance;
 pub mod document;
+pub mod ending;
 pub mod index;
 pub mod memory;
 pub mod object;

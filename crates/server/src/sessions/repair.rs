@@ -7,7 +7,7 @@ use loquat_agent::transcript::{Transcript, missing_result};
 use serde_json::{Value, json};
 
 use super::document::{Document, Lease};
-use crate::runs::journal::Stored;
+use crate::runs::journal::{Ending, Stored};
 
 /// The stable word for a run whose process died.
 pub const LOST: &str = "run_lost";
@@ -53,8 +53,8 @@ pub fn answer_open_calls(transcript: &Transcript) -> Vec<Message> {
     messages
 }
 
-/// Completes a session from the log of the run that held it; gives the run's terminal event.
-pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Timestamp) -> Event {
+/// Completes a session from the log of the run that held it; gives what the log lacks.
+pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Timestamp) -> Ending {
     let terminal = stored.events.last().filter(|event| event.is_terminal()).cloned().unwrap_or_else(lost);
     let mut messages = messages_of(&stored.events);
     mark(&mut messages, lease.id.as_str(), now, &terminal, stored.events.first());
@@ -63,7 +63,7 @@ pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Ti
     document.head.epoch += 1;
     document.head.run = None;
     document.head.updated_at = now;
-    terminal
+    Ending { missing: Vec::new(), terminal, message_count: Some(document.count()) }
 }
 
 /// Notes on the messages of a turn where they come from, and on the last one how the turn ended.

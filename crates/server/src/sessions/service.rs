@@ -7,6 +7,7 @@
 mod error;
 mod handover;
 mod hold;
+mod listing;
 mod manage;
 mod marks;
 mod summary;
@@ -21,18 +22,22 @@ use loquat_agent::event::{Event, Outcome};
 use loquat_agent::message::{Content, Message, Role};
 use loquat_agent::transcript::missing_result;
 use serde_json::Value;
+use tokio::task::AbortHandle;
 
 use super::blob::{BlobError, BlobStore, Condition, Durability, Version};
 use super::document::{Document, Lease, Pending, Unreadable};
 use super::index::SessionIndex;
-use super::repair;
+use super::{ending, repair};
 use crate::auth::Owner;
 use crate::clock::{Clock, later};
 use crate::ids::{RunId, SessionId};
-use crate::runs::journal::{Journals, Liveness};
+use crate::runs::journal::{Ending, Journals, Liveness, Stored};
+use crate::runs::run::RunInfo;
 
 pub use error::SessionError;
 pub use hold::Hold;
+pub use listing::Listing;
+use listing::UNLISTED;
 use marks::{mentions, note_start};
 pub use summary::summary_of;
 use summary::title_of;
@@ -73,18 +78,6 @@ pub struct Sessions {
     pub times: Times,
     /// When the list is updated.
     pub listing: Listing,
-}
-
-/// When the list of sessions is updated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Listing {
-    /// Beside a turn's start and its end: the store is near.
-    #[default]
-    StartAndEnd,
-    /// Beside a turn's end: each write costs.
-    End,
-    /// Before a turn's end is told: the process may be frozen after it (AWS Lambda).
-    BeforeEnd,
 }
 
 /// A session as it was read.
@@ -160,11 +153,12 @@ impl Sessions {
             let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
                 return Ok(opened.document);
             };
-            let terminal = repair::complete(&mut opened.document, &lease, &stored, now);
+            let info = ending::info_of_lease(&opened.document, &lease);
+            let ending = repair::complete(&mut opened.document, &lease, &stored, now);
             match self.write(key, &opened.document, opened.version, Durability::Full).await {
                 Ok(_) => {
                     self.list(key, &opened.document, None).await;
-                    self.journals.seal(&key.owner, &lease.id, &stored, terminal).await?;
+                    self.journals.seal(&key.owner, &info, &stored, &ending).await?;
                     tracing::info!(session_id = %key.id, run_id = %lease.id, "repaired a session whose run died");
                     return Ok(opened.document);
                 }
@@ -204,10 +198,11 @@ impl Sessions {
     pub async fn prepare(
         &self,
         key: &SessionKey,
-        run_id: &RunId,
+        about: &RunInfo,
         wish: Wish,
         reach: Reach,
     ) -> Result<Hold, SessionError> {
+        let run_id = &about.id;
         let Opened { mut document, version } = self.open(key).await?;
         let now = self.clock.now();
         if mentions(&document, run_id)? {
@@ -228,8 +223,9 @@ impl Sessions {
                 Liveness::Live if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
                 Liveness::Live => return Err(SessionError::Busy(lease.id)),
                 Liveness::Dead(stored) => {
-                    let terminal = repair::complete(&mut document, &lease, &stored, now);
-                    seal = Some((lease.id, *stored, terminal));
+                    let info = ending::info_of_lease(&document, &lease);
+                    let ending = repair::complete(&mut document, &lease, &stored, now);
+                    seal = Some((info, *stored, ending));
                 }
             }
         }
@@ -283,6 +279,7 @@ impl Sessions {
             lease_until: later(now, self.times.lease),
             resumes,
             paused: false,
+            info: Some(Box::new(RunInfo { history_length: document.count(), ..about.clone() })),
         });
         let wanted = match reach {
             Reach::Last(n) => n.saturating_sub(usize::from(!resumes)),
@@ -298,6 +295,7 @@ impl Sessions {
             version,
             message,
             seal,
+            listing: None,
             history,
             skipped,
             memo,
@@ -315,12 +313,20 @@ impl Sessions {
         let is_new = hold.version.is_none();
         let written = self.put_own(hold, &document, Durability::Process).await?;
         hold.version = Some(written);
-        if let Some((run, stored, terminal)) = hold.seal.take() {
-            self.journals.seal(&hold.key.owner, &run, &stored, terminal).await?;
+        if let Some((info, stored, ending)) = hold.seal.take() {
+            self.journals.seal(&hold.key.owner, &info, &stored, &ending).await?;
         }
-        // A new session is listed at once: its owner must find it even if this process dies.
-        if is_new || self.listing == Listing::StartAndEnd {
-            self.list(&hold.key, &document, hold.message.as_ref().map(Message::text).as_deref()).await;
+        let said = hold.message.as_ref().map(Message::text);
+        if self.listing == Listing::StartAndEnd {
+            self.list(&hold.key, &document, said.as_deref()).await;
+        } else if is_new {
+            // Its owner must find a new session even if this process dies. A short turn lists it once, at its end.
+            let (sessions, key) = (self.clone(), hold.key.clone());
+            let late = tokio::spawn(async move {
+                tokio::time::sleep(UNLISTED).await;
+                sessions.upsert(&key, &document, said.as_deref()).await;
+            });
+            hold.listing = Some(late.abort_handle());
         }
         Ok(())
     }
@@ -365,6 +371,9 @@ impl Sessions {
             document.head.pending.clone_from(&pending);
             match self.put_own(&mut hold, &document, Durability::Full).await {
                 Ok(_) => {
+                    if let Some(late) = hold.listing.take() {
+                        late.abort();
+                    }
                     self.list(&hold.key, &document, Some(&said)).await;
                     return Ok(document.count());
                 }
@@ -415,23 +424,6 @@ impl Sessions {
                 }
                 outcome => return Ok(outcome?),
             }
-        }
-    }
-
-    /// Updates the list. The list is derived, so its failure is only logged.
-    async fn list(&self, key: &SessionKey, document: &Document, text: Option<&str>) {
-        let summary = summary_of(document);
-        let (index, owner) = (Arc::clone(&self.index), key.owner.segment().unwrap_or_default().to_owned());
-        let text = text.map(str::to_owned);
-        let update = async move {
-            if let Err(error) = index.upsert(&owner, &summary, text.as_deref()).await {
-                tracing::warn!(session_id = summary.session_id, %error, "the list of sessions was not updated");
-            }
-        };
-        match self.listing {
-            Listing::BeforeEnd => update.await,
-            // Off the way of the answer.
-            Listing::StartAndEnd | Listing::End => drop(tokio::spawn(update)),
         }
     }
 }

@@ -39,6 +39,7 @@ impl Engine {
         let known = usize::try_from(run.look().log().len()).unwrap_or(usize::MAX);
         run.show(told.iter().skip(known).cloned());
         run.set_driven();
+        self.runs.begins().notify_one();
         let journal = self.journals.reopen(&run.owner, &run.info, told.len() as u64 + 1).await?;
         let telemetry = self.telemetry();
         let RunInfo { id, session_id, terms, .. } = &run.info;

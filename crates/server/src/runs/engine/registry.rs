@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::Engine;
 use crate::auth::Owner;
@@ -21,7 +22,17 @@ type Name = (Owner, RunId);
 
 /// Runs by owner and id.
 #[derive(Default)]
-pub(super) struct Registry(Mutex<Known>);
+pub(super) struct Registry {
+    known: Mutex<Known>,
+    begins: Arc<Notify>,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // Whoever waits for a run finds that none will come.
+        self.begins.notify_one();
+    }
+}
 
 #[derive(Default)]
 struct Known {
@@ -35,18 +46,19 @@ fn name(run: &Run) -> Name {
 
 impl Registry {
     pub(super) fn known(&self, owner: &Owner, id: &RunId) -> Option<Arc<Run>> {
-        let known = self.0.lock().runs.get(&(owner.clone(), id.clone())).cloned();
+        let known = self.known.lock().runs.get(&(owner.clone(), id.clone())).cloned();
         // What was handed over goes on under another object.
         known.filter(|run| !run.handed_over())
     }
 
     pub(super) fn remember(&self, run: &Arc<Run>) {
-        self.0.lock().runs.insert(name(run), Arc::clone(run));
+        self.known.lock().runs.insert(name(run), Arc::clone(run));
     }
 
     /// Remembers a run that is about to start, unless one of its name is live: that one is given back.
     pub(super) fn claim(&self, run: &Arc<Run>) -> Result<(), Arc<Run>> {
-        match self.0.lock().runs.entry(name(run)) {
+        self.begins.notify_one();
+        match self.known.lock().runs.entry(name(run)) {
             Entry::Occupied(known) if !known.get().ended() && !known.get().handed_over() => {
                 Err(Arc::clone(known.get()))
             }
@@ -63,21 +75,28 @@ impl Registry {
 
     pub(super) fn forget(&self, run: &Run) {
         let name = name(run);
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         // Another run of the same name may have taken its place.
         if known.runs.get(&name).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), run)) {
             known.runs.remove(&name);
         }
     }
 
-    /// The runs that have not ended.
+    /// The runs of this process that have not ended.
     pub(super) fn live(&self) -> Vec<Arc<Run>> {
-        self.0.lock().runs.values().filter(|run| !run.ended() && !run.handed_over()).cloned().collect()
+        let known = self.known.lock();
+        let is_live = |run: &&Arc<Run>| run.driven() && !run.ended() && !run.handed_over();
+        known.runs.values().filter(is_live).cloned().collect()
+    }
+
+    /// Tells when a run of this process may have begun.
+    pub(super) fn begins(&self) -> Arc<Notify> {
+        Arc::clone(&self.begins)
     }
 
     /// Notes that a run has ended whose log is nowhere else; the oldest of many such is forgotten.
     fn keep_a_while(&self, run: &Run) {
-        let mut known = self.0.lock();
+        let mut known = self.known.lock();
         known.ended.push_back(name(run));
         while known.ended.len() > REMEMBERED {
             if let Some(oldest) = known.ended.pop_front() {

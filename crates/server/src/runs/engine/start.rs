@@ -52,21 +52,20 @@ impl Engine {
             }
             match self.try_start(&key, &run_id, &request).await {
                 Err(StartError::Session(SessionError::SameRun(_))) => {
-                    match self.find(&owner, &run_id).await? {
+                    match self.find_in(&owner, &run_id, Some(&key.id)).await? {
                         Some(run) if run.info.session_id != key.id => return Err(StartError::RunConflict),
                         // It may be about to begin in this process.
                         Some(run) if run.begun().await => return Ok(run),
                         Some(run) => self.runs.forget(&run),
-                        // Its log is about to begin, or its process died before that.
-                        None if self.is_held_by(&key, &run_id).await? => tokio::time::sleep(RETRY).await,
-                        None => self.record_lost(&key, &run_id, &request).await?,
+                        // The session has changed meanwhile.
+                        None => tokio::time::sleep(RETRY).await,
                     }
                 }
                 Err(
                     StartError::Journal(JournalError::Exists)
                     | StartError::Session(SessionError::Journal(JournalError::Exists)),
                 ) => {
-                    match self.find(&owner, &run_id).await? {
+                    match self.find_in(&owner, &run_id, Some(&key.id)).await? {
                         Some(run) if run.info.session_id != key.id => return Err(StartError::RunConflict),
                         // Its process died before the session was held: it never was a run.
                         Some(run) if run.look().log().is_empty() && self.never_began(&key, &run).await? => {
@@ -101,12 +100,11 @@ impl Engine {
         let place = self.limits.admit(&request.principal).await?;
         let mut agent = (self.agents)().await;
         request.wants.apply(&mut agent);
-        let hold = self.prepare(key, run_id, request, agent.context.reach()).await?;
-        let info = RunInfo {
+        let mut info = RunInfo {
             id: run_id.clone(),
             session_id: key.id.clone(),
             created_at: self.clock.now(),
-            history_length: hold.as_ref().map_or(0, Hold::history_length),
+            history_length: 0,
             form: request.form.clone(),
             continues: match &request.ask {
                 Ask::Resume { asked_by, .. } => Some(asked_by.clone()),
@@ -125,6 +123,8 @@ impl Engine {
                 wants: request.wants.clone(),
             },
         };
+        let hold = self.prepare(key, &info, request, agent.context.reach()).await?;
+        info.history_length = hold.as_ref().map_or(0, Hold::history_length);
         let run = Run::new(info, key.owner.clone());
         run.set_driven();
         if let Err(known) = self.runs.claim(&run) {
@@ -213,7 +213,7 @@ impl Engine {
     async fn prepare(
         &self,
         key: &SessionKey,
-        run_id: &RunId,
+        about: &RunInfo,
         request: &StartRequest,
         reach: Reach,
     ) -> Result<Option<Hold>, StartError> {
@@ -228,50 +228,9 @@ impl Engine {
             Ask::Resume { asked_by, .. } => Wish::Resume { asked_by: asked_by.clone() },
         };
         match &self.sessions {
-            Some(sessions) => Ok(Some(sessions.prepare(key, run_id, wish, reach).await?)),
+            Some(sessions) => Ok(Some(sessions.prepare(key, about, wish, reach).await?)),
             None if matches!(wish, Wish::Resume { .. }) => Err(StartError::Stateless),
             None => Ok(None),
-        }
-    }
-
-    /// Whether a session is held by a run; one whose run died is repaired.
-    async fn is_held_by(&self, key: &SessionKey, run: &RunId) -> Result<bool, StartError> {
-        let Some(sessions) = &self.sessions else { return Ok(false) };
-        match sessions.view(key).await {
-            Ok(document) => Ok(document.head.run.is_some_and(|lease| lease.id == *run)),
-            Err(SessionError::NotFound) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Gives a log to a run whose process died right after it had taken the message, so that it can be found.
-    async fn record_lost(
-        &self,
-        key: &SessionKey,
-        id: &RunId,
-        request: &StartRequest,
-    ) -> Result<(), StartError> {
-        let info = RunInfo {
-            id: id.clone(),
-            session_id: key.id.clone(),
-            created_at: self.clock.now(),
-            history_length: 0,
-            form: request.form.clone(),
-            continues: None,
-            client_tools: Vec::new(),
-            terms: Terms::default(),
-        };
-        let begun = match self.journals.create(&key.owner, &info).await {
-            Ok(mut journal) => match journal.begin().await {
-                Ok(()) => journal.finish(1, 0, &repair::lost(), None).await,
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        match begun {
-            // Another process was faster.
-            Ok(()) | Err(JournalError::Exists) => Ok(()),
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -279,7 +238,7 @@ impl Engine {
     async fn never_began(&self, key: &SessionKey, run: &Run) -> Result<bool, StartError> {
         let Some(sessions) = &self.sessions else { return Ok(false) };
         let now = self.clock.now();
-        let lease = Lease { id: run.info.id.clone(), lease_until: now, resumes: false, paused: false };
+        let lease = Lease::of(run.info.id.clone(), now);
         let Liveness::Dead(stored) = self.journals.liveness(&key.owner, &lease, now).await? else {
             return Ok(false);
         };
@@ -288,7 +247,7 @@ impl Engine {
 
     /// Waits until a run has let its session go.
     async fn wait_for(self: &Arc<Self>, key: &SessionKey, busy: &RunId) -> Result<(), StartError> {
-        match self.find(&key.owner, busy).await? {
+        match self.find_in(&key.owner, busy, Some(&key.id)).await? {
             Some(run) => run.finished().await,
             // Its log cannot be seen from here (yet).
             None => tokio::time::sleep(Duration::from_millis(200)).await,

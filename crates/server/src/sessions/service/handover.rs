@@ -49,15 +49,12 @@ impl Sessions {
     ) -> Result<Option<Hold>, SessionError> {
         let Opened { mut document, version } = self.open(key).await?;
         let now = self.clock.now();
-        let Some(Lease { resumes, .. }) =
-            document.head.run.clone().filter(|lease| lease.id == *run_id && lease.waits(now))
-        else {
-            return Ok(None);
-        };
+        let waiting = document.head.run.clone().filter(|lease| lease.id == *run_id && lease.waits(now));
+        let Some(lease) = waiting else { return Ok(None) };
         // Whoever believes that it still holds the session has an epoch that is over.
         document.head.epoch += 1;
         let lease_until = later(now, self.times.lease);
-        document.head.run = Some(Lease { id: run_id.clone(), lease_until, resumes, paused: false });
+        document.head.run = Some(Lease { lease_until, paused: false, ..lease });
         let wanted = match reach {
             Reach::Last(n) => n,
             Reach::All => usize::MAX,
@@ -77,6 +74,7 @@ impl Sessions {
             version: Some(version),
             message: None,
             seal: None,
+            listing: None,
             history,
         }))
     }

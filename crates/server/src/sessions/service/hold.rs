@@ -1,11 +1,13 @@
 //! A session in the hands of a run that is about to begin.
 
 use loquat_agent::context::Memo;
-use loquat_agent::event::Event;
 use loquat_agent::message::Message;
+use tokio::task::AbortHandle;
 
 use super::{SessionError, SessionKey};
 use crate::ids::RunId;
+use crate::runs::journal::{Ending, Stored};
+use crate::runs::run::RunInfo;
 use crate::sessions::blob::Version;
 use crate::sessions::document::Document;
 
@@ -20,7 +22,9 @@ pub struct Hold {
     /// The user's new message.
     pub(super) message: Option<Message>,
     /// Logs of dead runs that end with the write of this one.
-    pub(super) seal: Option<(RunId, crate::runs::journal::Stored, Event)>,
+    pub(super) seal: Option<(RunInfo, Stored, Ending)>,
+    /// Puts a new session on the list unless it is there before.
+    pub(super) listing: Option<AbortHandle>,
     /// What the model may need of the history, without the new message.
     pub history: Vec<Message>,
     /// How many messages stand before `history`.

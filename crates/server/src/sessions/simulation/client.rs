@@ -14,6 +14,7 @@ use crate::auth::Principal;
 use crate::ids::{RunId, SessionId};
 use crate::runs::engine::{Ask, OnBusy, StartError, StartRequest};
 use crate::runs::log::Pace;
+use crate::runs::reader::answer_cut;
 use crate::runs::run::{Form, Run};
 
 /// What a client saw of one of its turns.
@@ -108,15 +109,15 @@ async fn ask(world: &Arc<World>, mut seen: Seen) -> Seen {
         let process = world.any_process();
         let run = if seen.accepted {
             // Resume.
-            timeout(PATIENCE, process.engine.find(Principal::anonymous().owner(), &seen.run)).await.ok().map(
-                |found| {
-                    found.inspect(|run| {
-                        if run.is_none() {
-                            world.disk.violation(format!("{} was accepted and is not found", seen.run));
-                        }
-                    })
-                },
-            )
+            let owner = Principal::anonymous();
+            let found = process.engine.find_in(owner.owner(), &seen.run, Some(&seen.session));
+            timeout(PATIENCE, found).await.ok().map(|found| {
+                found.inspect(|run| {
+                    if run.is_none() {
+                        world.disk.violation(format!("{} was accepted and is not found", seen.run));
+                    }
+                })
+            })
         } else {
             timeout(PATIENCE, process.engine.start(request(&seen, on_busy)))
                 .await
@@ -175,11 +176,15 @@ async fn read(world: &World, process: &Process, run: &Arc<Run>, seen: &mut Seen)
             shown.push(entry.to_event());
             true
         });
-        // What was shown before is shown again, event by event; a log that lost its tail with its machine is shorter,
-        // and differs only in its end.
+        // What was shown before is shown again, event by event; a log that lost its tail with its machine was given
+        // another by the process that ended it.
         let same = shown.iter().zip(&seen.events).take_while(|(new, old)| new == old).count();
         let differs = same < shown.len().min(seen.events.len());
-        if differs && !(shown[same].is_terminal() && same + 1 == shown.len()) {
+        let (may_differ, is_completed) = {
+            let look = run.look();
+            (look.diverges_at(same as u64 + 1), look.is_completed())
+        };
+        if differs && !may_differ {
             world.disk.violation(format!(
                 "{}: event {} is {:?} and was {:?}",
                 seen.run,
@@ -191,8 +196,11 @@ async fn read(world: &World, process: &Process, run: &Arc<Run>, seen: &mut Seen)
         if shown.len() > seen.events.len() && !differs {
             seen.events = shown;
         } else if run.ended() && !seen.events.last().is_some_and(Event::is_terminal) {
-            // The tail is gone; the end is told all the same.
-            seen.events.extend(run.look().terminal());
+            // The tail is gone; the end is told all the same, or where the rest is.
+            match run.look().terminal() {
+                Some(Event::Finished { .. }) if is_completed => seen.events.push(answer_cut()),
+                terminal => seen.events.extend(terminal),
+            }
         }
         if run.ended() || process.is_dead() {
             return;

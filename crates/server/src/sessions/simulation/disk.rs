@@ -23,7 +23,7 @@ pub(super) struct Disk {
     epochs: Mutex<HashMap<String, Epochs>>,
     pub(super) violations: Mutex<Vec<String>>,
     /// How often each tool call was carried out, by run and call.
-    pub(super) tool_calls: Mutex<HashMap<String, u32>>,
+    pub(super) tool_calls: Mutex<HashMap<(String, String), u32>>,
 }
 
 /// The last epoch, and who held each.
@@ -32,6 +32,19 @@ type Epochs = (u64, HashMap<u64, String>);
 impl Disk {
     pub(super) fn violation(&self, what: impl Into<String>) {
         self.violations.lock().push(what.into());
+    }
+
+    /// The objects whose key or content names something, for people who look for the cause of a failure.
+    pub(super) async fn dump(&self, name: &str) -> String {
+        let mut found = String::new();
+        for listed in self.blobs.list("", None, usize::MAX).await.unwrap_or_default() {
+            let Ok(Some(blob)) = self.blobs.get(&listed.key).await else { continue };
+            let text = String::from_utf8_lossy(&blob.bytes);
+            if listed.key.contains(name) || text.contains(name) {
+                found += &format!("\n{}\n{text}\n", listed.key);
+            }
+        }
+        found
     }
 
     /// One writer an epoch, and epochs never go back.

@@ -11,6 +11,7 @@ use super::World;
 use super::client::{Seen, session, text_of};
 use super::process::{Process, answer};
 use crate::auth::Principal;
+use crate::ids::RunId;
 use crate::sessions::service::{SessionError, SessionKey};
 
 /// Looks at the store from a process that nothing happens to.
@@ -37,13 +38,29 @@ pub(super) async fn check(world: &World, sessions: u64) -> Result<(), String> {
         }
     }
     for seen in seen.iter().filter(|seen| seen.accepted) {
-        check_log(&auditor, seen).await?;
+        check_log(world, &auditor, seen).await?;
     }
-    if let Some((call, times)) = world.disk.tool_calls.lock().iter().find(|(_, times)| **times > 1) {
-        return Err(format!("the tool call {call} was carried out {times} times"));
+    let carried_out = world.disk.tool_calls.lock().clone();
+    for ((run, call), times) in carried_out {
+        if times > 1 {
+            return Err(format!("the tool call {call} of {run} was carried out {times} times"));
+        }
+        check_intent(&auditor, &run, &call).await?;
     }
     let violations = world.disk.violations.lock();
     if violations.is_empty() { Ok(()) } else { Err(violations.join("; ")) }
+}
+
+/// The intent of a tool that ran is in the log of its run, whatever came after.
+async fn check_intent(auditor: &Process, run: &str, call: &str) -> Result<(), String> {
+    let run = RunId::parse(run).map_err(|error| error.to_string())?;
+    let owner = Principal::anonymous().owner().clone();
+    let stored = auditor.sessions.journals.read(&owner, &run).await.map_err(|error| error.to_string())?;
+    let is_intent = |event: &Event| matches!(event, Event::ToolCall { id, .. } if id == call);
+    match stored {
+        Some(stored) if stored.events.iter().any(is_intent) => Ok(()),
+        _ => Err(format!("{call} of {run} was carried out and is not in the log")),
+    }
 }
 
 /// What holds for any history.
@@ -103,12 +120,14 @@ fn check_turn(seen: &Seen, messages: &[Message]) -> Result<(), String> {
 }
 
 /// Every run that began ends in exactly one terminal event, and says what was shown.
-async fn check_log(auditor: &Process, seen: &Seen) -> Result<(), String> {
+async fn check_log(world: &World, auditor: &Process, seen: &Seen) -> Result<(), String> {
     let owner = Principal::anonymous().owner().clone();
-    let found = auditor.engine.find(&owner, &seen.run).await.map_err(|error| error.to_string())?;
+    let found = auditor.engine.find_in(&owner, &seen.run, Some(&seen.session)).await;
+    let found = found.map_err(|error| error.to_string())?;
     let Some(run) = found else { return Err(format!("{} has no log: {seen:?}", seen.run)) };
     if timeout(Duration::from_secs(600), run.finished()).await.is_err() {
-        return Err(format!("{} never ends", seen.run));
+        let objects = world.disk.dump(seen.run.as_str()).await;
+        return Err(format!("{} never ends: {objects}", seen.run));
     }
     let stored =
         auditor.sessions.journals.read(&owner, &seen.run).await.map_err(|error| error.to_string())?;
@@ -120,13 +139,15 @@ async fn check_log(auditor: &Process, seen: &Seen) -> Result<(), String> {
     if !answer(&seen.question).concat().starts_with(&text_of(&events)) {
         return Err(format!("the log of {} has a wrong text", seen.run));
     }
-    // A writer that froze between its commit and the end of its log finds the log ended by another; the history has all.
-    let is_lost =
-        matches!(events.last(), Some(Event::Failed { code, .. }) if code == crate::sessions::repair::LOST);
     let (kept, shown) = (text_of(&events), seen.text());
     match seen.terminal() {
-        Some(Event::Finished { .. }) if kept != shown && !(is_lost && shown.starts_with(&kept)) => {
+        // A writer that froze between its commit and the end of its log finds the log ended by another, as the session
+        // says. What that one had shown may have been cut elsewhere; nothing is missing, and nothing is said otherwise.
+        Some(Event::Finished { .. }) if kept != shown => {
             Err(format!("the log of {} says {kept:?} and {shown:?} was shown", seen.run))
+        }
+        Some(end @ Event::Finished { .. }) if events.last() != Some(end) => {
+            Err(format!("the log of {} ends with {:?}, shown was {end:?}", seen.run, events.last()))
         }
         _ => Ok(()),
     }

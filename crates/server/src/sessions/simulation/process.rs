@@ -164,7 +164,7 @@ impl Tool for Probe {
 
     async fn call(&self, _: Value, cx: ToolContext) -> ToolOutput {
         self.port.alive().await;
-        *self.disk.tool_calls.lock().entry(format!("{}/{}", cx.run_id, cx.call_id)).or_default() += 1;
+        *self.disk.tool_calls.lock().entry((cx.run_id.to_string(), cx.call_id.to_string())).or_default() += 1;
         let time = self.port.draw(3_000);
         tokio::time::sleep(time).await;
         self.port.alive().await;
