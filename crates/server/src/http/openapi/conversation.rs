@@ -88,6 +88,10 @@ fn chat() -> Operation {
     streaming(post)
 }
 
+/// What `session_id` is for at the routes of a run.
+const SESSION_OF_RUN: &str = "The run's session. On object storage a run that another process began less than two \
+    seconds ago is found by it at once; without it the request waits for the run's log.";
+
 fn events() -> Operation {
     let get = Operation::new("GET", "/runs/{id}/events", "readRun", TAG)
         .summary("Read a run again, from the start or after an event, then live")
@@ -109,8 +113,9 @@ fn events() -> Operation {
             json!({"type": "string", "pattern": "^[0-9]{1,19}$"}),
             "As `after`; the later of the two counts.",
         )
+        .in_query("session_id", json!({"type": "string"}), SESSION_OF_RUN)
         .stored()
-        .problems(&["invalid_run_id", "invalid_field", "not_found"]);
+        .problems(&["invalid_run_id", "invalid_session_id", "invalid_field", "not_found"]);
     streaming(get)
 }
 
@@ -119,6 +124,7 @@ fn stop() -> Operation {
         .summary("Stop a run")
         .description("Answers when the run has ended. What was shown is kept, and no more than that.")
         .id_in_path(RUN, "The run.")
+        .in_query("session_id", json!({"type": "string"}), SESSION_OF_RUN)
         .json(
             200,
             "How it ended.",
@@ -129,7 +135,7 @@ fn stop() -> Operation {
             }),
         )
         .stored()
-        .problems(&["invalid_run_id", "not_found"])
+        .problems(&["invalid_run_id", "invalid_session_id", "not_found"])
 }
 
 fn approvals() -> Operation {

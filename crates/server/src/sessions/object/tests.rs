@@ -1,6 +1,8 @@
 //! The conformance suites against an S3 emulator, and against one that fails. One test: an emulator takes seconds to
 //! start.
 
+mod turns;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -50,6 +52,8 @@ async fn conforms_on_an_emulator() {
     reads_in_spite_of_faults(&proxy).await;
     never_repeats_a_conditional_write(&proxy).await;
     says_what_is_wrong(&emulator).await;
+    turns::survive_every_fault(&emulator, &proxy).await;
+    turns::keep_one_log(&emulator).await;
 }
 
 /// The key and the bucket key are asked for with every write.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Random;
 use crate::sessions::blob::{Blob, BlobError, BlobStore, Condition, Durability, Listed, Version};
+use crate::sessions::document::Document;
 use crate::sessions::memory::MemoryBlobs;
 
 /// The store itself. It notes every broken promise that can be seen from here.
@@ -48,20 +48,20 @@ impl Disk {
     }
 
     /// One writer an epoch, and epochs never go back.
-    fn note_session(&self, key: &str, bytes: &[u8]) {
-        let Ok(document) = serde_json::from_slice::<Value>(bytes) else {
-            return self.violation(format!("{key} is not JSON"));
+    fn note_session(&self, key: &str, bytes: &Bytes) {
+        let Ok(document) = Document::parse(bytes.clone()) else {
+            return self.violation(format!("{key} is no session"));
         };
-        let epoch = document["epoch"].as_u64().unwrap_or(0);
+        let epoch = document.head.epoch;
         let mut epochs = self.epochs.lock();
         let (last, holders) = epochs.entry(key.to_owned()).or_default();
         if epoch < *last {
             self.violation(format!("{key} went from epoch {last} back to {epoch}"));
         }
         *last = epoch;
-        if let Some(run) = document["run"]["id"].as_str() {
-            let holder = holders.entry(epoch).or_insert_with(|| run.to_owned());
-            if holder != run {
+        if let Some(run) = document.head.run.map(|lease| lease.id.to_string()) {
+            let holder = holders.entry(epoch).or_insert_with(|| run.clone());
+            if *holder != run {
                 self.violation(format!("{holder} and {run} both hold {key} in epoch {epoch}"));
             }
         }
