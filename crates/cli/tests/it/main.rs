@@ -13,6 +13,7 @@ mod durability;
 mod embedders;
 mod examples;
 mod hosts;
+mod kills;
 mod ministack;
 mod openai;
 mod responses;

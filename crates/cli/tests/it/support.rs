@@ -46,6 +46,11 @@ impl ModelServer {
         tokio::time::timeout(PATIENCE, self.calls.recv()).await.expect("the model is called").unwrap()
     }
 
+    /// The next call, however long it takes.
+    pub(crate) async fn next_call(&mut self) -> Option<Call> {
+        self.calls.recv().await
+    }
+
     /// Answers the next call with a whole text; gives its request.
     pub(crate) async fn answers(&mut self, pieces: &[&str]) -> Value {
         let call = self.call().await;
@@ -146,13 +151,18 @@ pub(crate) fn binary(env: &BTreeMap<String, String>) -> Command {
 impl Server {
     /// Starts with a gated model and an empty data folder.
     pub(crate) async fn start(model: &ModelServer, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(&model.url, settings).await
+    }
+
+    /// The same with the model's address.
+    pub(crate) async fn start_with(model: &str, settings: &[(&str, &str)]) -> Self {
         let data = Arc::new(tempfile::tempdir().unwrap());
         let mut env: BTreeMap<String, String> = [
             ("HOME", data.path().to_str().unwrap()),
             ("LOQUAT_DATA_DIR", data.path().to_str().unwrap()),
             ("PORT", "0"),
             ("MODEL_ID", "openai/test"),
-            ("OPENAI_BASE_URL", &model.url),
+            ("OPENAI_BASE_URL", model),
             ("OPENAI_API_KEY", "sk-canary-key"),
         ]
         .iter()

@@ -13,7 +13,7 @@ use crate::clock::{Clock, later};
 use crate::ids::RunId;
 use crate::runs::engine::StartError;
 use crate::runs::journal::{Ending, JournalError, Journals};
-use crate::runs::run::{Form, RunInfo};
+use crate::runs::run::{Form, RunInfo, Terms};
 use crate::runs::segments::SegmentJournals;
 use crate::runs::tests::{Process, id, read, request};
 use crate::sessions::blob::BlobStore;
@@ -112,6 +112,7 @@ pub(super) async fn keep_one_log(emulator: &Emulator) {
         form: Form::default(),
         continues: None,
         client_tools: Vec::new(),
+        terms: Terms::default(),
     };
     let text = |text: &str| Event::Text { text: text.into() };
     let intent = |id: &str| Event::ToolCall {
