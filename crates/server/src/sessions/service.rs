@@ -22,7 +22,6 @@ use loquat_agent::event::{Event, Outcome};
 use loquat_agent::message::{Content, Message, Role};
 use loquat_agent::transcript::missing_result;
 use serde_json::Value;
-use tokio::task::AbortHandle;
 
 use super::blob::{BlobError, BlobStore, Condition, Durability, Version};
 use super::document::{Document, Lease, Pending, Unreadable};
@@ -31,7 +30,7 @@ use super::{ending, repair};
 use crate::auth::Owner;
 use crate::clock::{Clock, later};
 use crate::ids::{RunId, SessionId};
-use crate::runs::journal::{Ending, Journals, Liveness, Stored};
+use crate::runs::journal::{Journals, Liveness};
 use crate::runs::run::RunInfo;
 
 pub use error::SessionError;
