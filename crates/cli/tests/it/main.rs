@@ -16,6 +16,7 @@ mod hosts;
 mod kills;
 mod ministack;
 mod openai;
+mod operators;
 mod responses;
 mod runs;
 mod sessions;

@@ -207,6 +207,11 @@ impl Server {
         Self::spawn(self.env.clone(), Arc::clone(&self.data)).await
     }
 
+    /// Its data folder.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        self.data.path()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
