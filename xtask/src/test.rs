@@ -145,10 +145,14 @@ fn python_tests(python: Option<&Path>) -> Result<()> {
         return Ok(());
     }
     let python = python.context("there are Python tests, but no requirements-test.txt to run them with")?;
+    // With the linters of the templates it cannot be in one environment: they want another urllib3.
+    let tester =
+        python::install(Path::new("tests/schemathesis/.venv"), "tests/schemathesis/requirements.txt")?;
     step("the tests written in Python");
     run_watched(
         program(&python.to_string_lossy(), ["-m", "pytest", "--quiet"])
             .args(folders)
+            .env("SCHEMATHESIS", tester.with_file_name("schemathesis"))
             .env("LOQUAT_BIN", built("debug", "loquat")?)
             .env("LOQUAT_BENCH_BIN", built("debug", "loquat-bench")?),
     )

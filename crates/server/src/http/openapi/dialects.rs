@@ -48,7 +48,8 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// A stream of which each frame has these fields beside its data.
 fn frames(fields: &[&str], description: &str) -> Value {
-    let mut properties = json!({"data": {"type": "string"}});
+    // Readers of event streams call a frame without a name `message`.
+    let mut properties = json!({"data": {"type": "string"}, "event": {"const": "message"}});
     for field in fields {
         properties[field] = json!({"type": "string"});
     }
@@ -325,7 +326,7 @@ fn mcp() -> Vec<Operation> {
             .summary("The rest of an answer whose connection was lost")
             .in_header("last-event-id", json!({"type": "string"}), "The last `id`.")
             .typed(200, "The rest.", "text/event-stream", stream, frame.into())
-            .problems(&["not_found"]),
+            .problems(&["not_found", "method_not_allowed"]),
     ]
 }
 

@@ -97,7 +97,7 @@ fn completions() -> Operation {
             json!({
                 "description": "One frame: a chunk as JSON text, an error, or `[DONE]`, which is the last.",
                 "type": "object",
-                "properties": {"data": {"type": "string"}},
+                "properties": {"data": {"type": "string"}, "event": {"const": "message"}},
                 "required": ["data"],
                 "additionalProperties": false,
             }),

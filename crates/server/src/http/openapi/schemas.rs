@@ -468,8 +468,9 @@ pub(super) fn frame() -> Value {
             "required": ["data"],
             "additionalProperties": false,
         });
-        if let Some(name) = name {
-            frame["properties"]["event"] = json!({"const": name});
+        // Readers of event streams call a frame without a name `message`.
+        frame["properties"]["event"] = json!({"const": name.unwrap_or("message")});
+        if name.is_some() {
             frame["required"] = json!(["event", "data"]);
         }
         frame

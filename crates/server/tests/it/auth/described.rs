@@ -109,7 +109,7 @@ impl Described {
             // Validators do not look into strings: what is in `data` is looked at here.
             let Some(kinds) = schema["oneOf"].as_array() else { continue };
             let event = |kind: &Value| kind["properties"]["event"]["const"].clone();
-            let named = frame.get("event").cloned().unwrap_or_default();
+            let named = frame.get("event").cloned().unwrap_or("message".into());
             let kind = kinds.iter().find(|kind| event(kind) == named).unwrap();
             let data: Value = serde_json::from_str(frame["data"].as_str().unwrap()).unwrap();
             self.fits(&kind["properties"]["data"]["contentSchema"], &data, &format!("{place} {named}"));
