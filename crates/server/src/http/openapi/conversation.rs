@@ -1,6 +1,6 @@
 //! `/chat` and `/runs/…`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::operation::Operation;
 use super::schemas::{frame, refer};
@@ -20,13 +20,13 @@ const FRAMES: &str = "Frames are separated by an empty line: `id:` (the cursor),
 `metadata`, text, `done` and `error` are sent.";
 
 /// Adds the stream of a run as the answer.
-fn streaming(operation: Operation) -> Operation {
+fn streaming(operation: Operation, frame: Value) -> Operation {
     operation
         .typed(
             200,
             "The run's events, as they happen. The schema is that of one frame.",
             "text/event-stream",
-            frame(),
+            frame,
             STREAM.into(),
         )
         .header(
@@ -34,6 +34,18 @@ fn streaming(operation: Operation) -> Operation {
             "x-loquat-run-id",
             "The run. Missing where the message waits for its turn (`on_busy: queue`).",
         )
+}
+
+/// A frame of a run that may have been asked for in another dialect, and is told in that.
+fn any_frame() -> Value {
+    let other = json!({
+        "description": "A frame of the dialect in which the run was asked for.",
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+        "required": ["data"],
+        "additionalProperties": false,
+    });
+    json!({"anyOf": [frame(), other]})
 }
 
 /// What starting a run may answer.
@@ -85,7 +97,7 @@ fn chat() -> Operation {
             "attachment_too_large",
             "not_found",
         ]);
-    streaming(post)
+    streaming(post, frame())
 }
 
 /// What `session_id` is for at the routes of a run.
@@ -116,7 +128,7 @@ fn events() -> Operation {
         .in_query("session_id", json!({"type": "string"}), SESSION_OF_RUN)
         .stored()
         .problems(&["invalid_run_id", "invalid_session_id", "invalid_field", "not_found"]);
-    streaming(get)
+    streaming(get, any_frame())
 }
 
 fn stop() -> Operation {
@@ -158,7 +170,7 @@ fn approvals() -> Operation {
         .stored()
         .problems(START)
         .problems(&["not_found"]);
-    streaming(post)
+    streaming(post, any_frame())
 }
 
 fn feedback() -> Operation {

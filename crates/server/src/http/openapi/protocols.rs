@@ -39,7 +39,10 @@ fn stream(operation: Operation, example: &str, words: &str) -> Operation {
     let schema = json!({
         "description": words,
         "type": "object",
-        "properties": {"id": {"type": "string"}, "data": {"type": "string"}},
+        // Readers of event streams call a frame without a name `message`.
+        "properties": {
+            "id": {"type": "string"}, "data": {"type": "string"}, "event": {"const": "message"},
+        },
         "required": ["data"],
         "additionalProperties": false,
     });
