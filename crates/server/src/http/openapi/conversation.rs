@@ -112,7 +112,7 @@ fn events() -> Operation {
         .in_query("after", json!({"type": "integer", "minimum": 0}), "The last event that the client has.")
         .in_query(
             "dialect",
-            json!({"enum": ["chat"]}),
+            json!({"enum": ["chat", "ag_ui", "ai_sdk", "openai", "openai_responses", "agentcore", "a2a"]}),
             "The wire format; that of the run's own request if missing.",
         )
         .in_query(
