@@ -16,8 +16,25 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn program<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(name);
     command.args(arguments).current_dir(root());
+    // `cargo run` tells this program about its own package. A build script that watches these variables (ring's does)
+    // would run again in every build below, and all that depends on it would be compiled again.
+    for name in PACKAGE_VARIABLES {
+        command.env_remove(name);
+    }
     command
 }
+
+/// What Cargo sets for the program it runs and ring's build script watches.
+const PACKAGE_VARIABLES: [&str; 8] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PKG_VERSION",
+];
 
 /// Announces the next step.
 pub(crate) fn step(what: &str) {
