@@ -16,11 +16,13 @@ test('an answer goes on in another invocation when the first one’s time is up'
     // Told by the server with `continue`, not by a broken connection: nothing is said to the reader.
     await goesOn
     await expect(page.locator('[data-reconnecting]')).toHaveCount(0)
-    call.say('after.').end()
+    // The next invocation asks the model again: what it had said of this step is taken back, and it is one answer.
+    const again = await model.next()
+    again.say('Before, and after.').end()
     await finished(page)
-    await expect(words(page)).toHaveText('Before, after.')
+    await expect(words(page)).toHaveText('Before, and after.')
     await page.reload()
-    await expect(words(page)).toHaveText('Before, after.')
+    await expect(words(page)).toHaveText('Before, and after.')
     expect(problems).toEqual([])
   } finally {
     lambda.stop()
