@@ -3,6 +3,7 @@
 //! Two steps: [`raw::RawConfig`] is what somebody wrote, [`Config`] is what the program needs. A setting that is wrong
 //! stops the start with where it stands, its name, its value and what was expected; nothing is silently ignored.
 
+mod agent;
 pub mod env;
 mod error;
 mod file;
@@ -10,6 +11,7 @@ mod otel;
 mod page;
 pub mod raw;
 mod sign_in;
+mod store;
 mod telemetry;
 mod tools;
 
@@ -273,8 +275,8 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
         let folders = file::folders(&raw, env)?;
-        let prompt = prompt(&raw, &folder, places)?;
-        let models = models(&raw, &folder, env, places)?;
+        let prompt = agent::prompt(&raw, &folder, places)?;
+        let models = agent::models(&raw, &folder, env, places)?;
         let positive = |key: &'static str, value: Option<u64>, default: u64| match value {
             Some(0) => Err(places.wrong(key, "0", "a whole number from 1")),
             value => Ok(value.unwrap_or(default)),
@@ -293,7 +295,7 @@ impl Config {
         let attachment_bytes = bytes("attachment_bytes", raw.attachment_bytes, 4 * 1024 * 1024)?;
         // Room for the message with every character escaped, or a few attachments in base64.
         let body_default = (message_bytes * 6).max(attachment_bytes * 4) as u64 + 64 * 1024;
-        let store = store(&raw, env, places)?;
+        let store = store::store(&raw, env, places)?;
         let lambda = lambda(env);
         let tools = tools::tools(&raw, &folder, env, places)?;
         let telemetry = TelemetryConfig::new(&raw.telemetry, env)?;
@@ -345,7 +347,7 @@ impl Config {
             folders,
             on_lambda: lambda.is_some(),
             lambda,
-            s3_endpoint: s3_endpoint(env),
+            s3_endpoint: store::s3_endpoint(env),
             file,
         })
     }
@@ -361,116 +363,6 @@ fn lambda(env: &BTreeMap<String, String>) -> Option<LambdaHost> {
         runtime_api: set("AWS_LAMBDA_RUNTIME_API")?.clone(),
         concurrency: set("AWS_LAMBDA_MAX_CONCURRENCY").and_then(|text| text.parse().ok()).unwrap_or(1),
     })
-}
-
-fn prompt(raw: &RawConfig, folder: &Path, places: &file::Places) -> Result<Prompt, ConfigError> {
-    if let (Some(bucket), Some(key)) = (&raw.system_prompt_s3_bucket_name, &raw.system_prompt_s3_key) {
-        return Ok(Prompt::S3 { bucket: bucket.clone(), key: key.clone() });
-    }
-    if raw.system_prompt_s3_bucket_name.is_some() || raw.system_prompt_s3_key.is_some() {
-        let expected = "both the bucket and the key of the system prompt, or neither";
-        return Err(places.wrong("system_prompt_s3_key", "only one of the two", expected));
-    }
-    match (&raw.system_prompt, &raw.system_prompt_file) {
-        (Some(_), Some(_)) => {
-            Err(places.wrong("system_prompt_file", "set beside system_prompt", "only one of the two"))
-        }
-        (Some(text), None) => Ok(Prompt::Text(text.clone())),
-        (None, Some(path)) => match std::fs::read_to_string(folder.join(path)) {
-            Ok(text) => Ok(Prompt::Text(text)),
-            Err(error) => {
-                let shown = path.display().to_string();
-                Err(places.wrong("system_prompt_file", &shown, &format!("a text file ({error})")))
-            }
-        },
-        (None, None) => Ok(Prompt::None),
-    }
-}
-
-fn models(
-    raw: &RawConfig,
-    folder: &Path,
-    env: &BTreeMap<String, String>,
-    places: &file::Places,
-) -> Result<Vec<ModelConfig>, ConfigError> {
-    let mut ids: Vec<String> = raw.model.iter().cloned().collect();
-    for id in raw.models.iter().flatten() {
-        if !ids.contains(id) {
-            ids.push(id.clone());
-        }
-    }
-    if ids.is_empty() {
-        ids.push(DEFAULT_MODEL.to_owned());
-    }
-    if let Some(unused) = raw.model_settings.keys().find(|id| !ids.contains(id)) {
-        return Err(places.wrong("model_settings", unused, "the name of a model in `model` or `models`"));
-    }
-    let mut models = Vec::with_capacity(ids.len());
-    for id in ids {
-        if id.trim().is_empty() {
-            return Err(places.wrong("model", "\"\"", "a model's name, like openai/gpt-4o-mini"));
-        }
-        let mut model = ModelConfig { id: id.clone(), params: raw.params.clone(), ..ModelConfig::default() };
-        if let Some(settings) = raw.model_settings.get(&id) {
-            settings.apply(&mut model, folder, env, places)?;
-        }
-        env::official(&mut model, env);
-        let (provider, name) = crate::models::Provider::of(&id);
-        crate::models::check_params(provider, name, &model.params)
-            .map_err(|error| places.wrong("params", &id, &format!("parameters that it takes: {error}")))?;
-        models.push(model);
-    }
-    Ok(models)
-}
-
-/// The variables of the AWS SDK.
-fn s3_endpoint(env: &BTreeMap<String, String>) -> Option<String> {
-    ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]
-        .iter()
-        .find_map(|name| env.get(*name).filter(|url| !url.is_empty()).cloned())
-}
-
-fn store(
-    raw: &RawConfig,
-    env: &BTreeMap<String, String>,
-    places: &file::Places,
-) -> Result<StoreConfig, ConfigError> {
-    let endpoint = s3_endpoint(env);
-    let object = |url: String| StoreConfig::Object {
-        url,
-        kms_key: raw.session_kms_key.clone(),
-        endpoint: endpoint.clone(),
-    };
-    let chosen = match (raw.store.as_deref(), raw.session_bucket.as_deref()) {
-        (None | Some("s3"), Some("")) | (Some("s3"), None) => {
-            return Err(places.wrong("session_bucket", "\"\"", "the name of a bucket"));
-        }
-        (None | Some("s3"), Some(bucket)) => object(format!("s3://{bucket}")),
-        (None | Some("sqlite"), None) => StoreConfig::Sqlite,
-        (Some("memory"), None) => StoreConfig::Memory,
-        (Some("none"), None) => StoreConfig::None,
-        (Some(url), None) if ["s3://", "gs://", "az://"].iter().any(|scheme| url.starts_with(scheme)) => {
-            object(url.to_owned())
-        }
-        (Some(store), Some(_)) => {
-            return Err(places.wrong("store", store, "nothing beside SESSION_BUCKET (which chooses S3)"));
-        }
-        (Some(store), None) => {
-            let expected =
-                "sqlite, memory, none, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix";
-            return Err(places.wrong("store", store, expected));
-        }
-    };
-    if raw.session_kms_key.is_some()
-        && !matches!(&chosen, StoreConfig::Object { url, .. } if url.starts_with("s3://"))
-    {
-        return Err(places.wrong("session_kms_key", "set", "a store on S3 beside it"));
-    }
-    if let StoreConfig::Object { url, .. } = &chosen {
-        crate::sessions::object::ObjectSettings::parse(url)
-            .map_err(|error| places.wrong("store", url, &error.to_string().replace("expected ", "")))?;
-    }
-    Ok(chosen)
 }
 
 /// `24h`, `90m`, `30s`, `7d`, or seconds as a number.
