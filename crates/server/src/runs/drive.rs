@@ -109,6 +109,7 @@ async fn hold_while_calling(
 ) -> Result<(Option<(Sessions, Hold)>, Vec<Event>), ()> {
     let mut early = Vec::new();
     let Some((sessions, mut hold)) = session else {
+        keeper.run.set_held();
         let _ = held.send(Ok(()));
         return Ok((None, early));
     };
@@ -141,6 +142,7 @@ async fn hold_while_calling(
     // The caller may have gone; a run that has begun goes on all the same.
     match outcome {
         Ok(()) => {
+            keeper.run.set_held();
             let _ = held.send(Ok(()));
             Ok((Some((sessions, hold)), early))
         }

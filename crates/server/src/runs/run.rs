@@ -315,6 +315,12 @@ impl Run {
         self.shown.send_modify(|_| {});
     }
 
+    /// Whether the user's message is stored.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.state.lock().held
+    }
+
     /// Waits until the user's message is stored; no if the run could not begin.
     pub async fn begun(&self) -> bool {
         let mut shown = self.watch();

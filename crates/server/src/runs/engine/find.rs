@@ -38,7 +38,11 @@ impl Engine {
         let begin = tokio::time::Instant::now();
         loop {
             if let Some(run) = self.runs.known(owner, id) {
-                return Ok(Some(run));
+                if run.begun().await {
+                    return Ok(Some(run));
+                }
+                // It could not begin here: perhaps another process was faster, and it is there.
+                self.runs.forget(&run);
             }
             if let Some(stored) = self.journals.read(owner, id).await?
                 && let Some(info) = stored.info.clone()

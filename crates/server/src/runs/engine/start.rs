@@ -135,6 +135,7 @@ impl Engine {
                 false => Err(StartError::RunConflict),
             };
         }
+        let claim = Claim { engine: self, run: Some(Arc::clone(&run)) };
         if run.info.form.dialect == DialectName::AgUi {
             run.set_before(match (&hold, &request.ask) {
                 (Some(hold), _) => hold.conversation()?,
@@ -146,14 +147,7 @@ impl Engine {
             });
         }
         let journals = if hold.is_some() { &*self.journals } else { &self.no_journals };
-        let journal = match journals.create(&key.owner, &run.info).await {
-            Ok(journal) => journal,
-            Err(error) => {
-                self.runs.forget(&run);
-                run.show([not_started()]);
-                return Err(error.into());
-            }
-        };
+        let journal = journals.create(&key.owner, &run.info).await?;
         let cx = context(&run, hold.as_ref());
         let input = match &request.ask {
             Ask::Message { message, .. } | Ask::Whole { message, .. } => RunInput::Message(message.clone()),
@@ -185,29 +179,28 @@ impl Engine {
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
         let busy = self.activity.begin();
+        claim.hand_on();
         tokio::spawn(scope::enter(scope, async move {
             if AssertUnwindSafe(drive.run(held)).catch_unwind().await.is_err() {
                 tracing::error!(run_id = %driven.info.id, "the run's task panicked");
                 driven.show([repair::lost()]);
+            } else if !driven.held() {
+                engine.never_was(&driven);
             }
             drop(busy);
             engine.forget_later(&driven);
         }));
         match confirmed.await {
-            Ok(Ok(())) => {
-                run.set_held();
-                Ok(run)
-            }
-            outcome => {
-                self.runs.forget(&run);
-                // Whoever has attached to it meanwhile must not wait for ever.
-                run.show([not_started()]);
-                Err(outcome.map_or(StartError::Lost, |failed| match failed {
-                    Ok(()) => StartError::Lost,
-                    Err(error) => error.into(),
-                }))
-            }
+            Ok(Ok(())) => Ok(run),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(StartError::Lost),
         }
+    }
+
+    /// Ends a run that could not begin: whoever has attached to it meanwhile must not wait for ever.
+    fn never_was(&self, run: &Arc<Run>) {
+        self.runs.forget(run);
+        run.show([not_started()]);
     }
 
     async fn prepare(
@@ -253,6 +246,27 @@ impl Engine {
             None => tokio::time::sleep(Duration::from_millis(200)).await,
         }
         Ok(())
+    }
+}
+
+/// A run that is registered and has no task yet. Its request may be dropped at any await, with the connection it came by.
+struct Claim<'a> {
+    engine: &'a Engine,
+    run: Option<Arc<Run>>,
+}
+
+impl Claim<'_> {
+    /// The run's task answers for it from now on.
+    fn hand_on(mut self) {
+        self.run = None;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            self.engine.never_was(&run);
+        }
     }
 }
 
