@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::ids::{RunId, SessionId};
+use crate::ids::{Id, RunId, SessionId};
 use crate::runs::run::RunInfo;
 
 /// How many of the last messages can be found without parsing the ones before.
@@ -66,6 +66,10 @@ pub struct Lease {
     /// The run was paused by its process: whoever is asked for it next goes on with it, until `lease_until`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Who holds it for the run. Two processes that are asked for one run in one millisecond write the same otherwise,
+    /// and the one whose answer was lost would take the other's hold for its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<Id>,
     /// What is known of the run, for whoever looks for it before it has a log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<Box<RunInfo>>,
@@ -75,7 +79,7 @@ impl Lease {
     /// A lease of which nothing more is known.
     #[must_use]
     pub fn of(id: RunId, lease_until: Timestamp) -> Self {
-        Self { id, lease_until, resumes: false, paused: false, info: None }
+        Self { id, lease_until, resumes: false, paused: false, writer: None, info: None }
     }
 
     /// Whether the run was paused and waits for somebody who goes on with it.

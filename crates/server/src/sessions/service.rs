@@ -29,8 +29,8 @@ use super::index::SessionIndex;
 use super::{ending, repair};
 use crate::auth::Owner;
 use crate::clock::{Clock, later};
-use crate::ids::{RunId, SessionId};
-use crate::runs::journal::{Journals, Liveness};
+use crate::ids::{Id, RunId, SessionId};
+use crate::runs::journal::{Journals, Liveness, Stored};
 use crate::runs::run::RunInfo;
 
 pub use error::SessionError;
@@ -202,32 +202,13 @@ impl Sessions {
         reach: Reach,
     ) -> Result<Hold, SessionError> {
         let run_id = &about.id;
-        let Opened { mut document, version } = self.open(key).await?;
         let now = self.clock.now();
-        if mentions(&document, run_id)? {
-            return Err(SessionError::SameRun(run_id.clone()));
-        }
-        let mut seal = None;
-        if let Some(lease) = document.head.run.clone() {
-            let liveness = match lease.waits(now) {
-                true if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
-                // The user goes on without it.
-                true => {
-                    let stored = self.journals.read(&key.owner, &lease.id).await?;
-                    Liveness::Dead(Box::new(stored.unwrap_or_default()))
-                }
-                false => self.journals.liveness(&key.owner, &lease, now).await?,
-            };
-            match liveness {
-                Liveness::Live if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
-                Liveness::Live => return Err(SessionError::Busy(lease.id)),
-                Liveness::Dead(stored) => {
-                    let info = ending::info_of_lease(&document, &lease);
-                    let ending = repair::complete(&mut document, &lease, &stored, now);
-                    seal = Some((info, *stored, ending));
-                }
-            }
-        }
+        let (Opened { mut document, version }, dead) = self.settled(key, run_id, now).await?;
+        let seal = dead.map(|(lease, stored)| {
+            let info = ending::info_of_lease(&document, &lease);
+            let ending = repair::complete(&mut document, &lease, &stored, now);
+            (info, *stored, ending)
+        });
         let message = match wish {
             Wish::Message { mut message, history_length } => {
                 if let Some(keep) = history_length {
@@ -278,6 +259,7 @@ impl Sessions {
             lease_until: later(now, self.times.lease),
             resumes,
             paused: false,
+            writer: Some(Id::new()),
             info: Some(Box::new(RunInfo { history_length: document.count(), ..about.clone() })),
         });
         let wanted = match reach {
@@ -299,6 +281,43 @@ impl Sessions {
             skipped,
             memo,
         })
+    }
+
+    /// Reads a session that no live run holds, and what a dead one left that does.
+    async fn settled(
+        &self,
+        key: &SessionKey,
+        run_id: &RunId,
+        now: Timestamp,
+    ) -> Result<(Opened, Option<(Lease, Box<Stored>)>), SessionError> {
+        let mut opened = self.open(key).await?;
+        loop {
+            if mentions(&opened.document, run_id)? {
+                return Err(SessionError::SameRun(run_id.clone()));
+            }
+            let Some(lease) = opened.document.head.run.clone() else { return Ok((opened, None)) };
+            let liveness = match lease.waits(now) {
+                true if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
+                // The user goes on without it.
+                true => {
+                    let stored = self.journals.read(&key.owner, &lease.id).await?;
+                    Liveness::Dead(Box::new(stored.unwrap_or_default()))
+                }
+                false => self.journals.liveness(&key.owner, &lease, now).await?,
+            };
+            let stored = match liveness {
+                Liveness::Live if lease.id == *run_id => return Err(SessionError::SameRun(lease.id)),
+                Liveness::Live => return Err(SessionError::Busy(lease.id)),
+                Liveness::Dead(stored) => stored,
+            };
+            // It may have ended well between the two readings. What was read first would then be refused at the write,
+            // after the model had been called for nothing.
+            let again = self.open(key).await?;
+            if again.version == opened.version {
+                return Ok((opened, Some((lease, stored))));
+            }
+            opened = again;
+        }
     }
 
     /// Writes the user's message and the run's hold on the session.

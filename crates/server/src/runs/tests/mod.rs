@@ -1,5 +1,6 @@
 //! Runs over a store in memory or in a folder: engines as processes, a model that plays scripts.
 
+mod busy;
 mod counts;
 mod other_process;
 mod resume;

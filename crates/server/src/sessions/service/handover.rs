@@ -4,7 +4,7 @@ use loquat_agent::context::{Memo, Reach};
 
 use super::{Hold, Opened, SessionError, SessionKey, Sessions, holds};
 use crate::clock::later;
-use crate::ids::RunId;
+use crate::ids::{Id, RunId};
 use crate::sessions::blob::{BlobError, Durability};
 use crate::sessions::document::Lease;
 
@@ -54,7 +54,7 @@ impl Sessions {
         // Whoever believes that it still holds the session has an epoch that is over.
         document.head.epoch += 1;
         let lease_until = later(now, self.times.lease);
-        document.head.run = Some(Lease { lease_until, paused: false, ..lease });
+        document.head.run = Some(Lease { lease_until, paused: false, writer: Some(Id::new()), ..lease });
         let wanted = match reach {
             Reach::Last(n) => n,
             Reach::All => usize::MAX,
