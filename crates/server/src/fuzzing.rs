@@ -6,9 +6,10 @@ use axum::extract::Query;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
 
+use crate::dialects::ag_ui::input::RunAgentInput;
 use crate::http::chat::ChatRequest;
 use crate::http::runs::EventsQuery;
-use crate::http::{json, runs};
+use crate::http::{ag_ui, json, runs};
 use crate::limits::{content_type, is_deeper_than};
 use crate::tools;
 
@@ -19,6 +20,7 @@ pub type Door = (&'static str, fn(&[u8]));
 pub const DOORS: &[Door] = &[
     ("jwt_header", jwt_header),
     ("chat_body", chat_body),
+    ("ag_ui_input", ag_ui_input),
     ("resume_cursor", resume_cursor),
     ("tools_config", tools_config),
     ("openapi_document", openapi_document),
@@ -44,6 +46,16 @@ pub fn chat_body(data: &[u8]) {
     let claimed = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let kind = content_type(data, &String::from_utf8_lossy(claimed));
     assert!(kind.is_none_or(|kind| !kind.starts_with("text/") || std::str::from_utf8(data).is_ok()));
+}
+
+/// The body of `POST /ag-ui`, against conversations that are stored: what of it is new, its tools, its files.
+pub fn ag_ui_input(data: &[u8]) {
+    if is_deeper_than(data, 64) {
+        return;
+    }
+    if let Ok(input) = json::parse::<RunAgentInput>(data) {
+        ag_ui::look_at(&input);
+    }
 }
 
 /// Where a stream is taken up again: the query, and on a second line `Last-Event-ID`.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
-use loquat_agent::message::{Content, Message, Role};
+use loquat_agent::message::{Content, Message, Role, ToolUse};
 use loquat_agent::model::Params;
 use loquat_agent::open_calls;
 use loquat_agent::tool::ToolSpec;
@@ -213,17 +213,57 @@ fn part(state: &AppState, n: usize, part: &Value) -> Result<Content, Problem> {
             Ok(Content::Text(text.to_owned()))
         }
         Some("image" | "document") => {
-            let source = &part["source"];
-            let (Some("data"), Some(data), Some(media_type)) =
-                (source["type"].as_str(), source["value"].as_str(), source["mimeType"].as_str())
-            else {
-                return Err(wrong("the source has to be of the type data, with value and mimeType"));
-            };
-            let name = part["metadata"]["filename"].as_str().unwrap_or("document");
-            let file = Attachment { name: name.into(), media_type: media_type.into(), data: data.into() };
+            let file = file(part)
+                .ok_or_else(|| wrong("the source has to be of the type data, with value and mimeType"))?;
             chat::attached(state, &format!("messages: content[{n}]"), n, &file)
         }
         _ => Err(wrong("this agent takes text, images and documents")),
+    }
+}
+
+/// A file that stands in a part.
+fn file(part: &Value) -> Option<Attachment> {
+    let source = &part["source"];
+    let (Some("data"), Some(data), Some(media_type)) =
+        (source["type"].as_str(), source["value"].as_str(), source["mimeType"].as_str())
+    else {
+        return None;
+    };
+    let name = part["metadata"]["filename"].as_str().unwrap_or("document");
+    Some(Attachment { name: name.into(), media_type: media_type.into(), data: data.into() })
+}
+
+/// Reads what a client sent as a run would, without an agent: against nothing stored, and against a conversation with an
+/// open call; for fuzzers.
+pub(crate) fn look_at(input: &RunAgentInput) {
+    for text in [&input.thread_id, &input.run_id] {
+        if let Ok(id) = id(text, "id", "invalid_field") {
+            assert!((1..=256).contains(&id.as_str().len()), "an id has a length");
+        }
+    }
+    let _ = (input.instructions(), input.tools.iter().map(tool).collect::<Result<Vec<_>, _>>());
+    for said in &input.messages {
+        let _ = spoken(said);
+        for file in said.content.as_array().into_iter().flatten().filter_map(file) {
+            file.look_at();
+        }
+    }
+    let mut asked = Message::user("one");
+    asked.metadata.insert(MESSAGE_ID.into(), "u1".into());
+    let call = ToolUse { tool_use_id: "c1".into(), name: "locate".into(), input: json!({}) };
+    let stored = [asked, Message::new(Role::Assistant, vec![Content::ToolUse(call)])];
+    for known in [&stored[..0], &stored[..]] {
+        let open = open_calls(known);
+        for strict in [true, false] {
+            let Ok(news) = input.news(known, &open, strict) else { continue };
+            assert!(news.messages.iter().all(|said| said.role == "user"), "only the user says something new");
+            let answers = |id: &String| open.iter().filter(|call| call.tool_use_id == *id).count();
+            assert!(
+                news.decisions.iter().all(|decision| answers(&decision.id) == 1),
+                "open calls are answered"
+            );
+            let _ = input.options(&news.answered);
+        }
     }
 }
 
