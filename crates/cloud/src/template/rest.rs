@@ -16,10 +16,16 @@ pub(super) const STREAM_TIMEOUT_MS: u32 = 900_000;
 /// Paths that must answer before anybody has signed in: resource id, path, methods.
 const OPEN: &[(&str, &str)] = &[("Health", "health"), ("Config", "config.json"), ("Openapi", "openapi.json")];
 
-/// Headers a browser may send and read.
-const ALLOW_HEADERS: &str = "Authorization,Content-Type,Last-Event-ID,X-Api-Key,X-Requested-With";
-const EXPOSE_HEADERS: &str =
-    "Retry-After,X-Loquat-Run-Id,X-Vercel-Ai-Ui-Message-Stream,x-amzn-RequestId,x-amzn-ErrorType";
+/// Headers a browser may send: what the server would say to a preflight, which it is never asked here. A test in the
+/// `loquat` crate holds the two lists together.
+const ALLOW_HEADERS: &str = "authorization,content-type,accept,last-event-id,x-api-key,traceparent,tracestate,\
+     x-request-id,x-loquat-session-id,a2a-version,mcp-protocol-version,mcp-method,mcp-name,openai-organization,\
+     openai-project,x-stainless-arch,x-stainless-helper-method,x-stainless-lang,x-stainless-os,\
+     x-stainless-package-version,x-stainless-retry-count,x-stainless-runtime,x-stainless-runtime-version,\
+     x-stainless-timeout,x-requested-with";
+/// Headers it may read: the server's, and API Gateway's own.
+const EXPOSE_HEADERS: &str = "x-loquat-run-id,retry-after,x-request-id,content-disposition,x-should-retry,\
+     x-vercel-ai-ui-message-stream,x-amzn-requestid,x-amzn-errortype";
 
 pub(super) fn add(settings: &Settings, stack: &mut Stack) {
     let mut api = Vec::new();

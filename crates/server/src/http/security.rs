@@ -71,18 +71,17 @@ enum Origins {
 
 /// What data answers carry: nothing in them is a page.
 const DATA_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-/// What a page of another origin may send and read.
-const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
-const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, accept, last-event-id, x-api-key, traceparent, tracestate, x-request-id, \
+/// The methods that a page of another origin may use.
+pub const ALLOW_METHODS: &str = "GET, POST, PATCH, DELETE";
+/// The headers that it may send. API Gateway answers preflights itself, from a list of `loquat-cloud` that a test holds
+/// to this one.
+pub const ALLOW_HEADERS: &str = "authorization, content-type, accept, last-event-id, x-api-key, traceparent, tracestate, x-request-id, \
      x-loquat-session-id, a2a-version, mcp-protocol-version, mcp-method, mcp-name, openai-organization, openai-project, \
      x-stainless-arch, x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, \
-     x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout",
-);
-const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static(
-    "x-loquat-run-id, retry-after, x-request-id, content-disposition, x-should-retry, \
-     x-vercel-ai-ui-message-stream",
-);
+     x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, x-requested-with";
+/// The headers of an answer that it may read.
+pub const EXPOSE_HEADERS: &str = "x-loquat-run-id, retry-after, x-request-id, content-disposition, x-should-retry, \
+     x-vercel-ai-ui-message-stream";
 
 impl Security {
     /// `connect` are the origins beside its own that the page talks to: those of the sign-in provider and of the API.
@@ -200,7 +199,7 @@ impl Security {
     fn dress(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>, path: &str) {
         if let Some(allowed) = self.allow_origin(origin, path) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSE_HEADERS));
         }
         // Whether or not this answer names an origin, another request for the same thing may get one that does.
         headers.insert(header::VARY, HeaderValue::from_static("origin, accept-encoding"));
@@ -244,8 +243,8 @@ pub async fn layer(State(security): State<Arc<Security>>, request: Request, next
             let mut response = StatusCode::NO_CONTENT.into_response();
             if security.allow_origin(origin.as_ref(), &path).is_some() {
                 let headers = response.headers_mut();
-                headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS);
-                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS);
+                headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOW_METHODS));
+                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOW_HEADERS));
                 headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
             }
             response
