@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::settings::{Settings, SettingsError};
+use crate::{
+    assets::{self, Prompt, Tools},
+    settings::{Settings, SettingsError},
+};
 
 /// The agent folder as the deployment sees it.
 #[derive(Clone, Debug)]
@@ -13,6 +16,12 @@ pub struct Agent {
     pub name: String,
     /// Every model the agent may call, as written: `bedrock/…`, `anthropic/…`, a bare Bedrock id.
     pub models: Vec<String>,
+    /// Where its instructions are.
+    pub prompt: Prompt,
+    /// Where its Python tools are.
+    pub tools: Tools,
+    /// The Lambda functions that are its tools: ARNs, or names in the stack's own account.
+    pub lambda_tools: Vec<String>,
     /// The `[deploy]` table.
     pub deploy: Settings,
 }
@@ -85,7 +94,11 @@ impl Agent {
         for model in &deploy.models {
             push_unique(&mut models, model);
         }
-        Ok(Self { folder: folder.to_path_buf(), name, models, deploy })
+        let environment = |name: &str| deploy.environment.get(name).cloned();
+        let prompt = assets::prompt(&table, environment);
+        let tools = assets::tools(&table, environment).map_err(parse)?;
+        let lambda_tools = lambda_tools(&table, &deploy);
+        Ok(Self { folder: folder.to_path_buf(), name, models, prompt, tools, lambda_tools, deploy })
     }
 }
 
@@ -99,6 +112,26 @@ fn collect_models(table: &toml::Table, models: &mut Vec<String>) {
             push_unique(models, one);
         }
     }
+}
+
+/// The functions of `[[lambda]]`, with their qualifiers, and those that `[deploy]` names beside them.
+fn lambda_tools(table: &toml::Table, deploy: &Settings) -> Vec<String> {
+    let mut functions = deploy.lambda_tools.clone();
+    for tool in table.get("lambda").and_then(toml::Value::as_array).into_iter().flatten() {
+        let of = |key: &str| tool.get(key).and_then(toml::Value::as_str);
+        let Some(arn) = of("arn") else { continue };
+        let region = of("region").unwrap_or("${AWS::Region}");
+        let mut function = if arn.starts_with("arn:") {
+            arn.to_owned()
+        } else {
+            format!("arn:${{AWS::Partition}}:lambda:{region}:${{AWS::AccountId}}:function:{arn}")
+        };
+        if let Some(qualifier) = of("qualifier") {
+            function = format!("{function}:{qualifier}");
+        }
+        push_unique(&mut functions, &function);
+    }
+    functions
 }
 
 fn push_unique(list: &mut Vec<String>, item: &str) {

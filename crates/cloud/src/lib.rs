@@ -5,6 +5,7 @@
 //! holds them together (`tests/it`, in the `loquat` crate, which sees both).
 
 pub mod agent;
+pub mod assets;
 pub mod aws;
 pub mod cognito;
 pub mod deploy;

@@ -72,6 +72,9 @@ pub enum PackageError {
         "{0} bytes unpacked, but Lambda takes at most {UNPACKED_LIMIT}; move large files out of the agent folder"
     )]
     TooLarge(u64),
+    /// There are more tools than the server unpacks.
+    #[error("{0}: {1} files, but an archive of tools has at most {2}; put packages into a layer")]
+    TooManyTools(PathBuf, usize, usize),
     /// The zip could not be written.
     #[error("zip: {0}")]
     Zip(#[from] zip::result::ZipError),
@@ -85,6 +88,16 @@ pub enum PackageError {
 /// # Errors
 /// When a file cannot be read, or the binary would not run on `provided.al2023` with this processor.
 pub fn build(folder: &Path, bootstrap: &Path, architecture: Architecture) -> Result<Package, PackageError> {
+    build_without(folder, bootstrap, architecture, None)
+}
+
+/// As [`build`], without one of the folders below `folder`.
+pub(crate) fn build_without(
+    folder: &Path,
+    bootstrap: &Path,
+    architecture: Architecture,
+    left_out: Option<&Path>,
+) -> Result<Package, PackageError> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|source| PackageError::Read { path: path.to_path_buf(), source })
     };
@@ -93,7 +106,7 @@ pub fn build(folder: &Path, bootstrap: &Path, architecture: Architecture) -> Res
         .map_err(|source| PackageError::Binary { path: bootstrap.to_path_buf(), source })?;
     // A map: the order of a folder's entries differs between machines.
     let mut files: BTreeMap<String, (u32, Vec<u8>)> = BTreeMap::new();
-    collect(folder, "", &mut files)?;
+    collect(folder, "", left_out, &mut files)?;
     files.insert("bootstrap".into(), (0o755, program));
     files.insert("run.sh".into(), (0o755, RUN_SH.as_bytes().to_vec()));
     let unpacked: u64 = files.values().map(|(_, bytes)| bytes.len() as u64).sum();
@@ -101,8 +114,23 @@ pub fn build(folder: &Path, bootstrap: &Path, architecture: Architecture) -> Res
         return Err(PackageError::TooLarge(unpacked));
     }
     let bytes = zip(&files)?;
-    let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(&bytes);
     Ok(Package { bytes, digest, binary, files: files.into_keys().collect() })
+}
+
+/// A SHA-256 in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A zip of a folder's files, and how many there are.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) fn archive(folder: &Path) -> Result<(Vec<u8>, usize), PackageError> {
+    let mut files = BTreeMap::new();
+    collect(folder, "", None, &mut files)?;
+    Ok((zip(&files)?, files.len()))
 }
 
 fn zip(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Result<Vec<u8>, PackageError> {
@@ -123,6 +151,7 @@ fn zip(files: &BTreeMap<String, (u32, Vec<u8>)>) -> Result<Vec<u8>, PackageError
 fn collect(
     folder: &Path,
     prefix: &str,
+    left_out: Option<&Path>,
     files: &mut BTreeMap<String, (u32, Vec<u8>)>,
 ) -> Result<(), PackageError> {
     let failed = |source| PackageError::Read { path: folder.to_path_buf(), source };
@@ -134,8 +163,9 @@ fn collect(
             continue;
         }
         if kind.is_dir() {
-            if !LEFT_OUT.contains(&name.as_str()) {
-                collect(&entry.path(), &format!("{prefix}{name}/"), files)?;
+            if !LEFT_OUT.contains(&name.as_str()) && !left_out.is_some_and(|out| is_same(out, &entry.path()))
+            {
+                collect(&entry.path(), &format!("{prefix}{name}/"), left_out, files)?;
             }
         } else if kind.is_file() {
             let path = entry.path();
@@ -144,6 +174,11 @@ fn collect(
         }
     }
     Ok(())
+}
+
+/// Whether two paths are one folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Finds the binary for a processor: the one named, else beside this program or in a build's output.
@@ -205,6 +240,21 @@ mod tests {
         assert_eq!(one.digest, two.digest);
         assert_eq!(one.bytes, two.bytes);
         assert_eq!(one.files, ["bootstrap", "loquat.toml", "prompt.md", "run.sh", "skills/a.md"]);
+    }
+
+    #[test]
+    fn a_folder_that_was_moved_to_s3_is_not_packed_again() {
+        let (exe, architecture) = own();
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [("loquat.toml", ""), ("tools/shop.py", "x"), ("skills/tools/a.md", "y")] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let moved = folder.path().join("./tools");
+        let package = build_without(folder.path(), &exe, architecture, Some(&moved)).unwrap();
+        assert_eq!(package.files, ["bootstrap", "loquat.toml", "run.sh", "skills/tools/a.md"]);
+        assert_eq!(archive(&moved).unwrap().1, 1);
     }
 
     #[test]

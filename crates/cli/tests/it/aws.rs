@@ -2,7 +2,7 @@
 //! test, destroy. `MiniStack` is the control plane, our emulator of API Gateway and the Lambda Runtime API the data
 //! plane, and the function is the real `bootstrap`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use loquat_bench::lambda_emulator::{Emulator, Issuer, Options};
 use loquat_cloud::aws::Aws;
 use loquat_cloud::{agent::Agent, cognito, deploy, template};
 use loquat_server::config::env::VARIABLES;
+use loquat_server::http::security;
 use serde_json::json;
 
 use super::ministack::{MiniStack, REGION};
@@ -18,15 +19,32 @@ use super::support::{Events, ModelServer, binary};
 fn agent_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_config(folder.path(), 256);
+    std::fs::write(folder.path().join("prompt.md"), "Be brief.").unwrap();
+    std::fs::create_dir(folder.path().join("tools")).unwrap();
+    write_tool(folder.path(), "greet");
     folder
+}
+
+fn write_tool(folder: &Path, name: &str) {
+    let tool = format!(
+        "from strands import tool\n\n@tool\ndef {name}(who: str) -> str:\n    \"\"\"Greets.\"\"\"\n    return 'hello ' + who\n"
+    );
+    std::fs::write(folder.join("tools/hello.py"), tool).unwrap();
+}
+
+/// The instructions and the tools' names in a request to the model.
+fn told_to_model(request: &serde_json::Value) -> (String, Vec<String>) {
+    let system = request["messages"][0]["content"].to_string();
+    let tools = request["tools"].as_array().into_iter().flatten();
+    (system, tools.map(|tool| tool["function"]["name"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
 fn write_config(folder: &Path, memory: u32) {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let config = format!(
-        "model = \"openai/test\"\n[page]\nname = \"Cycle\"\n[deploy]\narchitecture = \"{architecture}\"\n\
+        "model = \"openai/test\"\nsystem_prompt_file = \"prompt.md\"\n[page]\nname = \"Cycle\"\n[deploy]\narchitecture = \"{architecture}\"\n\
          memory_mb = {memory}\n# MiniStack does not know the resource that styles the newer page.\n\
-         [deploy.auth]\nmanaged_login = false\n"
+         [deploy.auth]\nmanaged_login = false\n[deploy.environment]\nLOQUAT_CONNECT_WAIT_MS = \"30000\"\n"
     );
     std::fs::write(folder.join("loquat.toml"), config).unwrap();
 }
@@ -119,10 +137,9 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
     let tokens = cognito::sign_in(&aws, &pool, &client, "ada@example.com", &password).await.unwrap();
 
     let http = reqwest::Client::new();
+    let address = format!("{}/chat", emulator.url());
     let chat = |token: Option<&str>| {
-        let request = http
-            .post(format!("{}/chat", emulator.url()))
-            .json(&json!({"message": "hello", "session_id": "s1"}));
+        let request = http.post(&address).json(&json!({"message": "hello", "session_id": "s1"}));
         match token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -144,7 +161,10 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
     assert_eq!(events.text().await, "one ");
     call.say("two");
     assert_eq!(events.text().await, "two");
-    call.end();
+    // The function has the instructions and the tools from S3: it was started in a folder that holds neither.
+    let (system, tools) = told_to_model(&call.end());
+    assert!(system.contains("Be brief."), "{system}");
+    assert_eq!(tools, ["greet"]);
     assert_eq!(events.all().await.last().unwrap().event, "done");
 
     // What was said is in the bucket when the last byte has come, whichever instance is asked.
@@ -154,12 +174,23 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
     let history: serde_json::Value = history.send().await.unwrap().json().await.unwrap();
     assert_eq!(history["messages"][1]["content"][0]["text"], "one two", "{history}");
 
+    std::fs::write(folder.path().join("prompt.md"), "Be verbose.").unwrap();
+    write_tool(folder.path(), "wave");
     let told = loquat(
         &ministack.url,
         arguments(&["deploy", "--code-only", "--bootstrap", "/bin/false"], folder.path()),
     )
     .await;
     assert!(told.contains("runs the new code"), "{told}");
+    // New code is a new prompt and new tools, too; the rest of the environment is as it was.
+    emulator.kill_functions().await;
+    function(&mut emulator, &aws, &output("FunctionName"), &ministack.url, &model.url, data.path()).await;
+    let (response, call) = tokio::join!(chat(Some(&tokens.id_token)).send(), model.call());
+    call.say("three");
+    let (system, tools) = told_to_model(&call.end());
+    assert!(system.contains("Be verbose."), "{system}");
+    assert_eq!(tools, ["wave"]);
+    assert_eq!(Events::new(response.unwrap()).all().await.last().unwrap().event, "done");
 
     // An update, with the smoke test at its end: it makes a user of its own, chats, and removes the user again.
     let model = Arc::new(tokio::sync::Mutex::new(model));
@@ -211,12 +242,43 @@ fn the_stack_sets_only_variables_the_server_knows() {
             .expect("variables");
         assert!(!variables.is_empty());
         for name in variables.keys() {
-            // The first is Lambda's and the adapter's; the second is read by the Python tools.
-            let elsewhere = name.starts_with("AWS_") || name == "TOOLS_CONFIG";
+            // Lambda's and the adapter's own.
             assert!(
-                elsewhere || VARIABLES.iter().any(|known| known.name == name),
+                name.starts_with("AWS_") || VARIABLES.iter().any(|known| known.name == name),
                 "{name} is unknown to the server"
             );
         }
     }
+}
+
+#[test]
+fn a_preflight_that_api_gateway_answers_allows_what_the_server_would() {
+    let folder = agent_folder();
+    let template = template::build(&Agent::read(folder.path()).unwrap()).to_value();
+    let names = |list: &str| -> BTreeSet<String> {
+        list.trim_matches('\'').split(',').map(|name| name.trim().to_ascii_lowercase()).collect()
+    };
+    let mut preflights = 0;
+    for (id, resource) in template["Resources"].as_object().unwrap() {
+        let (place, preflight) = match resource["Type"].as_str() {
+            Some("AWS::ApiGateway::Method") if resource["Properties"]["HttpMethod"] == "OPTIONS" => {
+                ("/Properties/Integration/IntegrationResponses/0/ResponseParameters", true)
+            }
+            Some("AWS::ApiGateway::GatewayResponse") => ("/Properties/ResponseParameters", false),
+            _ => continue,
+        };
+        let said = resource.pointer(place).unwrap();
+        let prefix = if preflight { "method.response.header" } else { "gatewayresponse.header" };
+        let list = |name: &str| names(said[format!("{prefix}.Access-Control-{name}")].as_str().unwrap());
+        assert_eq!(list("Allow-Headers"), names(security::ALLOW_HEADERS), "{id}");
+        if preflight {
+            let mut methods = list("Allow-Methods");
+            assert!(methods.remove("options"));
+            assert_eq!(methods, names(security::ALLOW_METHODS), "{id}");
+            preflights += 1;
+        } else {
+            assert!(list("Expose-Headers").is_superset(&names(security::EXPOSE_HEADERS)), "{id}");
+        }
+    }
+    assert!(preflights >= 2);
 }

@@ -111,6 +111,20 @@ impl Aws {
         self.rest(LAMBDA, Method::PUT, path, Some(body), "UpdateFunctionCode").await.map(drop)
     }
 
+    /// Gives a function these environment variables in place of those it has.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub async fn update_function_environment(
+        &self,
+        function: &str,
+        variables: serde_json::Map<String, Value>,
+    ) -> Result<(), AwsError> {
+        let path = format!("/2015-03-31/functions/{}/configuration", encode(function));
+        let body = json!({ "Environment": { "Variables": variables } });
+        self.rest(LAMBDA, Method::PUT, path, Some(body), "UpdateFunctionConfiguration").await.map(drop)
+    }
+
     /// A function's configuration.
     ///
     /// # Errors

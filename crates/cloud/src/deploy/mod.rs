@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     agent::{Agent, AgentError},
+    assets::Assets,
     aws::{Aws, AwsError, cloudformation::NewChangeSet},
     package::{self, PackageError},
     settings::{Communication, Hosting},
@@ -116,13 +117,20 @@ pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui)
         aws.create_bucket(&bucket).await?;
         ui.say(&format!("made the deployment bucket {bucket}"));
     }
-    let mut parameters = vec![("CodeBucket".to_owned(), bucket.clone())];
+    let assets = Assets::of(&agent, &bucket)?;
+    upload_assets(&aws, &assets, &bucket, ui).await?;
+    let mut parameters = vec![
+        ("CodeBucket".to_owned(), bucket.clone()),
+        ("SystemPromptKey".to_owned(), assets.prompt_key.clone()),
+        ("ToolsConfig".to_owned(), assets.tools_config.clone()),
+    ];
     if let (Hosting::Agentcore, Some(image)) = (settings.hosting, &options.image) {
         parameters.push(("ImageUri".into(), image.clone()));
     } else {
-        let key = upload_package(&aws, &agent, &bucket, options.bootstrap.as_deref(), ui).await?;
+        let moved = assets.moved.as_deref();
+        let key = upload_package(&aws, &agent, &bucket, options.bootstrap.as_deref(), moved, ui).await?;
         if options.code_only {
-            return code_only(&aws, &agent, &bucket, &key, ui).await;
+            return code_only(&aws, &agent, &bucket, &key, &assets, ui).await;
         }
         parameters.push(("CodeKey".into(), key));
     }
@@ -181,16 +189,28 @@ pub fn deployment_bucket(account: &str, region: &str) -> String {
     format!("loquat-deploy-{account}-{region}")
 }
 
+/// The system prompt and the tools, unless they are there.
+async fn upload_assets(aws: &Aws, assets: &Assets, bucket: &str, ui: &mut dyn Ui) -> Result<(), DeployError> {
+    for (key, bytes, kind) in &assets.files {
+        if !aws.object_exists(bucket, key).await? {
+            aws.put_object(bucket, key, bytes.clone(), kind, "no-store").await?;
+            ui.say(&format!("uploaded {key}"));
+        }
+    }
+    Ok(())
+}
+
 async fn upload_package(
     aws: &Aws,
     agent: &Agent,
     bucket: &str,
     bootstrap: Option<&Path>,
+    left_out: Option<&Path>,
     ui: &mut dyn Ui,
 ) -> Result<String, DeployError> {
     let architecture = agent.deploy.architecture;
     let bootstrap = package::find_bootstrap(bootstrap, architecture)?;
-    let package = package::build(&agent.folder, &bootstrap, architecture)?;
+    let package = package::build_without(&agent.folder, &bootstrap, architecture, left_out)?;
     let key = format!("{}/{}.zip", agent.deploy.name, package.digest);
     #[expect(clippy::cast_precision_loss, reason = "a size for people")]
     let size = package.bytes.len() as f64 / 1_000_000.0;
@@ -208,6 +228,7 @@ async fn code_only(
     agent: &Agent,
     bucket: &str,
     key: &str,
+    assets: &Assets,
     ui: &mut dyn Ui,
 ) -> Result<(), DeployError> {
     let name = &agent.deploy.name;
@@ -215,6 +236,35 @@ async fn code_only(
     let stack = aws.stack(name).await?.ok_or_else(missing)?;
     let function = stack.output("FunctionName").ok_or_else(missing)?;
     aws.update_function_code(function, bucket, key, agent.deploy.architecture.as_str()).await?;
+    let configuration = settled(aws, name, function).await?;
+    // The prompt and the tools are named in the environment, which is written as a whole.
+    let known = configuration["Environment"]["Variables"].as_object().ok_or_else(|| DeployError::Failed {
+        stack: name.clone(),
+        status: "code taken, environment unreadable".into(),
+        reasons: configuration["Environment"]["Error"]["Message"].as_str().unwrap_or_default().to_owned(),
+    })?;
+    let mut variables = known.clone();
+    for (variable, value) in assets.variables(bucket) {
+        if agent.deploy.environment.contains_key(variable) {
+            continue;
+        }
+        if value.is_empty() {
+            variables.remove(variable);
+        } else {
+            variables.insert(variable.into(), value.into());
+        }
+    }
+    if &variables != known {
+        aws.update_function_environment(function, variables).await?;
+        settled(aws, name, function).await?;
+        ui.say("the system prompt and the tools are named anew");
+    }
+    ui.say(&format!("{function} runs the new code"));
+    Ok(())
+}
+
+/// A function's configuration when its last change has taken effect.
+async fn settled(aws: &Aws, stack: &str, function: &str) -> Result<serde_json::Value, DeployError> {
     loop {
         let configuration = aws.function(function).await?;
         match configuration["LastUpdateStatus"].as_str() {
@@ -222,16 +272,14 @@ async fn code_only(
             Some("Failed") => {
                 let reason = configuration["LastUpdateStatusReason"].as_str().unwrap_or_default().to_owned();
                 return Err(DeployError::Failed {
-                    stack: name.clone(),
+                    stack: stack.to_owned(),
                     status: "code not taken".into(),
                     reasons: reason,
                 });
             }
-            _ => break,
+            _ => return Ok(configuration),
         }
     }
-    ui.say(&format!("{function} runs the new code"));
-    Ok(())
 }
 
 /// Makes a change set, shows it, asks, executes it and follows it; false when there is nothing to change.

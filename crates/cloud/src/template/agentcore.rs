@@ -15,6 +15,10 @@ pub(super) fn add(agent: &Agent, stack: &mut Stack) {
     let settings = &agent.deploy;
     hosting::user_environment(settings, stack);
     stack.env("PORT", "8080");
+    if settings.auth.kind == AuthKind::None {
+        // AgentCore itself lets only signed requests of the account's principals through; the container has no other door.
+        stack.env("LOQUAT_INSECURE", "true");
+    }
     stack.env("LOQUAT_LOG_FORMAT", "json");
     let log_groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/bedrock-agentcore/runtimes/*";
     stack.allow(

@@ -7,11 +7,15 @@ use super::{
     Stack,
     intrinsics::{no_value, reference, sub, when},
 };
-use crate::settings::{Hosting, Settings};
+use crate::{
+    agent::Agent,
+    assets::{Location, Prompt, Tools},
+    settings::Hosting,
+};
 
-pub(super) fn add(settings: &Settings, stack: &mut Stack) {
+pub(super) fn add(agent: &Agent, stack: &mut Stack) {
     stack.parameter("CodeBucket", "The bucket with the package, the system prompt and the tools", None);
-    if settings.hosting == Hosting::Agentcore {
+    if agent.deploy.hosting == Hosting::Agentcore {
         stack.parameter("ImageUri", "The container image, arm64, in ECR", None);
     } else {
         stack.parameter("CodeKey", "The package's key in that bucket", None);
@@ -30,4 +34,21 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
         &["s3:GetObject"],
         json!([sub("arn:${AWS::Partition}:s3:::${CodeBucket}/${AWS::StackName}/assets/*")]),
     );
+    let prompt = match &agent.prompt {
+        Prompt::Object(location) => Some(location),
+        _ => None,
+    };
+    let tools = match &agent.tools {
+        Tools::Objects(objects) => objects.as_slice(),
+        Tools::Folder(_) => &[],
+    };
+    let own: Vec<_> = prompt.into_iter().chain(tools).map(object).collect();
+    if !own.is_empty() {
+        stack.allow(&["s3:GetObject"], json!(own));
+    }
+}
+
+/// An object of the user's own.
+fn object(at: &Location) -> serde_json::Value {
+    sub(format!("arn:${{AWS::Partition}}:s3:::{}/{}", at.bucket_name, at.key))
 }

@@ -69,7 +69,7 @@ pub fn build(agent: &Agent) -> Template {
         encryption::add(settings, &mut stack);
         sessions::add(settings, &mut stack);
         authenticator::add(settings, &mut stack);
-        assets::add(settings, &mut stack);
+        assets::add(agent, &mut stack);
         models::add(agent, &mut stack);
         agentcore::add(agent, &mut stack);
         return stack.finish(agent);
@@ -77,7 +77,7 @@ pub fn build(agent: &Agent) -> Template {
     encryption::add(settings, &mut stack);
     sessions::add(settings, &mut stack);
     authenticator::add(settings, &mut stack);
-    assets::add(settings, &mut stack);
+    assets::add(agent, &mut stack);
     models::add(agent, &mut stack);
     frontend::add(settings, &mut stack);
     match settings.communication {

@@ -40,8 +40,10 @@ pub(super) fn add(agent: &Agent, stack: &mut Stack) {
     if let Some(first) = agent.models.first() {
         stack.env("MODEL_ID", first.as_str());
     }
-    if !agent.deploy.lambda_tools.is_empty() {
-        stack.allow(&["lambda:InvokeFunction"], json!(agent.deploy.lambda_tools));
+    if !agent.lambda_tools.is_empty() {
+        let functions =
+            agent.lambda_tools.iter().map(|arn| if arn.contains("${") { sub(arn) } else { json!(arn) });
+        stack.allow(&["lambda:InvokeFunction"], functions.collect());
     }
 }
 

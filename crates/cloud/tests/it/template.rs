@@ -21,6 +21,15 @@ const CASES: &[(&str, &str)] = &[
         r#"
 page.name = "bank"
 models = ["bedrock/anthropic.claude-3-haiku-20240307-v1:0", "anthropic/claude-sonnet"]
+system_prompt_s3_bucket_name = "bank-prompts"
+system_prompt_s3_key = "agent.md"
+tools_config = '[{"bucketName": "bank-tools", "key": "rates.py", "isFile": true}]'
+[[lambda]]
+name = "branches"
+arn = "find-branches"
+qualifier = "live"
+description = "Where the branches are"
+schema = { type = "object" }
 [deploy]
 hosting = "adapter"
 architecture = "x86_64"
@@ -207,7 +216,26 @@ fn models_and_tools_are_exactly_those_named() {
         .unwrap();
     assert_eq!(
         tools["Resource"],
-        serde_json::json!(["arn:aws:lambda:eu-west-1:123456789012:function:rates"])
+        serde_json::json!([
+            "arn:aws:lambda:eu-west-1:123456789012:function:rates",
+            { "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:find-branches:live" },
+        ])
+    );
+    let objects: Vec<&Value> = statements
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| {
+            one["Action"] == serde_json::json!(["s3:GetObject"])
+                && one["Resource"].as_array().unwrap().len() == 2
+        })
+        .map(|one| &one["Resource"])
+        .collect();
+    let object = |at: &str| serde_json::json!({ "Fn::Sub": format!("arn:${{AWS::Partition}}:s3:::{at}") });
+    assert_eq!(
+        objects,
+        [&serde_json::json!([object("bank-prompts/agent.md"), object("bank-tools/rates.py")])],
+        "the user's own prompt and tools, and nothing beside them"
     );
 }
 

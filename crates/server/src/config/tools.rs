@@ -50,7 +50,8 @@ pub(super) fn tools(
     tools.expand(&|name| env.get(name).cloned()).map_err(wrong)?;
     // Paths are meant from the file that names them.
     tools.python.dir = match tools.python.dir.take() {
-        Some(dir) => Some(folder.join(dir)),
+        // `loquat deploy` moves the folder to S3 and names it in `TOOLS_CONFIG`.
+        Some(dir) => Some(folder.join(dir)).filter(|dir| tools.python.objects.is_empty() || dir.exists()),
         None => Some(folder.join(TOOLS_FOLDER)).filter(|dir| has_python(dir)),
     };
     for server in &mut tools.mcp {
