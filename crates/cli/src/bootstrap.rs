@@ -1,8 +1,11 @@
 //! `bootstrap`: the program Lambda starts. The server alone: no cloud side, no built-in model.
 //!
-//! Natively it answers invocations; behind the Lambda Web Adapter, or in a container, it listens.
+//! Natively it answers invocations; behind the Lambda Web Adapter, or in a container, it listens. `bootstrap health` asks
+//! one that listens how it is, for images that have no other program to do so.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use loquat_server::{
@@ -28,6 +31,9 @@ fn main() -> std::process::ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let config = Config::load(&Flags::default());
+    if std::env::args().nth(1).is_some_and(|word| word == "health") {
+        return health(&config?);
+    }
     // A function of less than two gigabytes has one processor or a part of it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
@@ -43,6 +49,26 @@ fn run() -> anyhow::Result<()> {
             }
         }
     })
+}
+
+/// How long the server may take to say how it is.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the server of the same settings for `GET /health`.
+fn health(config: &Config) -> anyhow::Result<()> {
+    let host = match config.http.host {
+        host if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host => host,
+    };
+    let address = SocketAddr::new(host, config.http.port);
+    let mut stream = TcpStream::connect_timeout(&address, HEALTH_PATIENCE)
+        .with_context(|| format!("nobody listens on {address}"))?;
+    stream.set_read_timeout(Some(HEALTH_PATIENCE))?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).context("no answer")?;
+    anyhow::ensure!(answer.ends_with(b" 200"), "the server says {}", String::from_utf8_lossy(&answer));
+    Ok(())
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
