@@ -3,9 +3,11 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { binary, freePort } from './server'
+import { CANARY, binary, expectNoSecrets, freePort } from './server'
 
 export class Lambda {
+  private log = ''
+
   private constructor(
     readonly url: string,
     private readonly home: string,
@@ -26,13 +28,15 @@ export class Lambda {
     const child = spawn(emulator, [...words, '--total-seconds', String(seconds), '--', bootstrap], {
       cwd: home,
       env: {
-        PATH: process.env.PATH, HOME: home, MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: 'x',
+        PATH: process.env.PATH, HOME: home, MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: CANARY,
         LOQUAT_STORE: 'sqlite', LOQUAT_DATA_DIR: join(home, 'data'),
       },
-      stdio: 'ignore',
       detached: true,
     })
     const lambda = new Lambda(`http://${address}`, home, child)
+    const keep = (data: Buffer) => void (lambda.log += data.toString())
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
     const deadline = Date.now() + 20_000
     while (!(await fetch(`${lambda.url}/health`).then((r) => r.ok, () => false))) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error('The emulator of Lambda did not start.')
@@ -48,5 +52,6 @@ export class Lambda {
       // It has ended by itself.
     }
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5 })
+    expectNoSecrets(this.log)
   }
 }

@@ -20,6 +20,15 @@ export const binary = (): string => {
   return found
 }
 
+/** The model's key in every browser test: `cargo xtask test` looks for its beginning in everything that is printed. */
+export const CANARY = 'sk-canary-browser'
+
+/** No key and no token (they begin as every JWT does) may be in what the program wrote. */
+export const expectNoSecrets = (log: string): void => {
+  const line = log.split('\n').find((text) => text.includes('sk-canary') || /eyJ[\w-]{8}/.test(text))
+  if (line !== undefined) throw new Error(`A secret is in the program's log: ${line}`)
+}
+
 interface Options {
   port?: number
   /** Files beside `loquat.toml`. */
@@ -42,7 +51,7 @@ export class Server {
     const home = mkdtempSync(join(tmpdir(), 'loquat-e2e-'))
     for (const [name, text] of Object.entries({ 'loquat.toml': toml, ...options.files })) writeFileSync(join(home, name), text)
     const server = new Server(options.port ?? (await freePort()), home, {
-      ...(modelUrl !== undefined && { MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: 'x' }),
+      ...(modelUrl !== undefined && { MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: CANARY }),
       LOQUAT_DATA_DIR: join(home, 'data'),
       ...options.env,
     })
@@ -97,5 +106,6 @@ export class Server {
   async stop() {
     await this.kill()
     rmSync(this.home, { recursive: true, force: true })
+    expectNoSecrets(this.log)
   }
 }

@@ -125,7 +125,7 @@ fn browser(tally: &mut Tally) -> Result<()> {
     let chromium = node::chromium()?;
     step("the page in Chromium against the real binary");
     let report = report_path("playwright.json")?;
-    let result = run_program(
+    let result = run_watched(
         program("npx", ["--no-install", "playwright", "test", "--reporter=list,json"])
             .current_dir(root().join("web"))
             .env("CHROMIUM", chromium)
