@@ -24,6 +24,6 @@ export default defineConfig({
   use: { launchOptions, locale: 'en-GB', permissions: ['clipboard-read', 'clipboard-write'] },
   projects: [
     { name: 'desktop', use: { viewport: { width: 1280, height: 860 } } },
-    { name: 'phone', testIgnore: /(embedded|keyboard|lambda)\.spec\.ts/, use: { ...devices['Pixel 7'], defaultBrowserType: 'chromium' } },
+    { name: 'phone', testIgnore: /embedded\.spec\.ts/, use: { ...devices['Pixel 7'], defaultBrowserType: 'chromium' } },
   ],
 })

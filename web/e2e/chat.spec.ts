@@ -1,5 +1,7 @@
-/** A conversation: streaming, tools, stopping, versions, errors, drafts. */
-import { answers, ask, expect, finished, last, send, stop, test, words } from './support'
+/** A conversation: streaming, tools, stopping, versions, errors, files, drafts. */
+import { answers, ask, closeList, expect, finished, last, message, openList, send, stop, test, words } from './support'
+
+const PIXEL = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==', 'base64')
 
 test('shows every token when it comes, and the finished answer as Markdown', async ({ chat: page, model }) => {
   await ask(page, 'how do I stream?')
@@ -14,13 +16,14 @@ test('shows every token when it comes, and the finished answer as Markdown', asy
   call.say('```\n\nSee [the docs](https://example.com/docs) or ![a picture](https://example.com/x.png) and $x^2$.').end()
   await finished(page)
   await expect(page.locator('.hljs-keyword')).toHaveText('fn')
-  await expect(page.getByRole('link', { name: 'the docs' })).toHaveAttribute('rel', /noopener/)
+  const link = page.getByRole('link', { name: 'the docs' })
+  await expect(link).toHaveAttribute('rel', /noopener/)
+  await expect(link).toHaveAttribute('data-tip', 'https://example.com/docs') // what the tooltip says
   await expect(page.getByRole('link', { name: 'a picture' })).toBeVisible() // a foreign image is a link
   await expect(words(page).locator('img')).toHaveCount(0)
   await expect(words(page).locator('.katex')).toBeVisible()
   await page.getByRole('button', { name: 'Copy code' }).click()
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('fn main() {}')
-  await expect(last(page)).toContainText('120 in · 34 out')
 
   await expect(page).toHaveURL(/\/c\/[0-9a-f-]{36}$/)
   await page.reload()
@@ -139,10 +142,9 @@ test('stays smooth through a long answer with thirty blocks of code', async ({ c
 })
 
 test('sends files, and shows them again', async ({ chat: page, model }) => {
-  const pixel = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==', 'base64')
-  const chosen = page.waitForEvent('filechooser')
+    const chosen = page.waitForEvent('filechooser')
   await page.getByRole('button', { name: 'Attach files' }).click()
-  await (await chosen).setFiles([{ name: 'dot.png', mimeType: 'image/png', buffer: pixel }])
+  await (await chosen).setFiles([{ name: 'dot.png', mimeType: 'image/png', buffer: PIXEL }])
   await expect(page.getByRole('button', { name: 'Remove dot.png' })).toBeVisible()
   await ask(page, 'what is this?')
   const call = await model.next()
@@ -153,4 +155,73 @@ test('sends files, and shows them again', async ({ chat: page, model }) => {
   await expect(page.locator('[data-role=user] img')).toBeVisible()
   await expect(answers(page)).toHaveCount(1)
   await expect(send(page)).toBeDisabled()
+})
+
+test('sends pictures, PDF and text at once, and keeps them with the message', async ({ chat: page, model }) => {
+  const chosen = page.waitForEvent('filechooser')
+  await page.getByRole('button', { name: 'Attach files' }).click()
+  await (await chosen).setFiles([
+    { name: 'report.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4\n%%EOF\n') },
+    { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Loquats ripen in spring.') },
+    { name: 'dot.png', mimeType: 'image/png', buffer: PIXEL },
+  ])
+  for (const name of ['report.pdf', 'notes.txt', 'dot.png']) await expect(page.getByRole('button', { name: `Remove ${name}` })).toBeVisible()
+  await ask(page, 'read these')
+  const call = await model.next()
+  const sent = JSON.stringify(call.request.messages.at(-1))
+  expect(sent).toContain('data:application/pdf;base64,')
+  expect(sent).toContain('Loquats ripen in spring.')
+  expect(sent).toContain('data:image/png;base64,')
+  call.say('Read.').end()
+  await finished(page)
+  await page.reload()
+  const question = page.locator('[data-role=user]')
+  await expect(question.locator('img')).toBeVisible()
+  await expect(question).toContainText('report')
+  await expect(question).toContainText('notes')
+})
+
+test('copies messages, and says when, by which model and for how many tokens', async ({ chat: page, model, isMobile }) => {
+  await ask(page, 'the question')
+  ;(await model.next()).say('The **answer**.').end()
+  await finished(page)
+  const facts = last(page).getByText(/120 in · 34 out/)
+  await expect(facts).toContainText(/\d\d:\d\d/)
+  await expect(facts).toContainText('openai/test')
+  const question = page.locator('[data-role=user]')
+  const time = question.locator('time')
+  // A phone has no pointer to rest on a message: there they are always seen.
+  if (!isMobile) {
+    await page.mouse.move(0, 0)
+    await expect(facts).toHaveCSS('opacity', '0')
+    await last(page).hover()
+  }
+  await expect(facts).toHaveCSS('opacity', '1')
+  await last(page).getByRole('button', { name: 'Copy message' }).click()
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('The **answer**.')
+  if (!isMobile) await question.hover()
+  await expect(time).toBeVisible()
+  await expect(time).toHaveText(/\d\d:\d\d/)
+  await question.getByRole('button', { name: 'Copy message' }).click()
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('the question')
+})
+
+test('keeps a draft for each conversation, through a reload', async ({ chat: page, model }) => {
+  await ask(page, 'first')
+  ;(await model.next()).say('Seen.').end()
+  await finished(page)
+  await message(page).fill('half a thought')
+  await page.reload()
+  await expect(message(page)).toHaveValue('half a thought')
+  await openList(page)
+  await page.getByRole('button', { name: 'New chat' }).first().click()
+  await closeList(page)
+  await expect(message(page)).toHaveValue('')
+  await message(page).fill('another thought')
+  await page.goBack()
+  await expect(words(page)).toHaveText('Seen.')
+  await expect(message(page)).toHaveValue('half a thought')
+  await page.goto('/')
+  await expect(message(page)).toHaveValue('another thought')
+  await message(page).fill('')
 })

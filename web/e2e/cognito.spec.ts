@@ -110,7 +110,6 @@ test('the form asks for the code of an authenticator app', async ({ page, pool, 
   await page.goto(site.url)
   await signIn(page, ANN, PASSWORD)
   await expect(message(page)).toBeVisible()
-  // MiniStack never asks to set an app up (the unit tests of the form do that), so it is done here.
   const AccessToken = await page.evaluate(() => Object.entries(localStorage).find(([key]) => key.endsWith('.accessToken'))?.[1])
   const { SecretCode: secret } = await pool.call<{ SecretCode: string }>('AssociateSoftwareToken', { AccessToken })
   await pool.call('VerifySoftwareToken', { AccessToken, UserCode: oneTimeCode(secret) })
@@ -125,5 +124,86 @@ test('the form asks for the code of an authenticator app', async ({ page, pool, 
   await fill(page, 'Code', oneTimeCode(secret))
   await press(page, 'Sign in')
   await expect(message(page)).toBeVisible()
+  expect(problems).toEqual([])
+})
+
+/**
+ * Makes the pool ask for an authenticator app at the next sign-in, which MiniStack never does by itself: its tokens are
+ * held back, and handed out once it has verified a code of the app that was set up with them.
+ */
+const askForApp = async (page: Page, pool: Cognito) => {
+  let held: { AuthenticationResult: { AccessToken: string } } | undefined
+  await page.route(`${pool.url}/**`, async (route) => {
+    const request = route.request()
+    const action = request.headers()['x-amz-target']?.split('.').at(-1)
+    const body = request.method() === 'POST' ? (request.postDataJSON() as Record<string, string>) : {}
+    const Session = 'held-back'
+    if (action === 'RespondToAuthChallenge' && body.ChallengeName === 'PASSWORD_VERIFIER') {
+      const answer = await route.fetch()
+      held = (await answer.json()) as typeof held
+      const ChallengeParameters = { MFAS_CAN_SETUP: '["SOFTWARE_TOKEN_MFA"]', USER_ID_FOR_SRP: ANN }
+      return route.fulfill({ response: answer, json: { ChallengeName: 'MFA_SETUP', ChallengeParameters, Session } })
+    }
+    if (held && body.Session === Session) {
+      if (action === 'RespondToAuthChallenge') return route.fulfill({ json: held, headers: { 'access-control-allow-origin': '*' } })
+      const { AccessToken } = held.AuthenticationResult
+      const answer = await route.fetch({ postData: JSON.stringify({ ...body, Session: undefined, AccessToken }) })
+      return route.fulfill({ response: answer, json: { ...((await answer.json()) as object), Session } })
+    }
+    return route.continue()
+  })
+}
+
+test('the form sets up an authenticator app where the pool wants one', async ({ page, pool, site, model }) => {
+  await pool.call('SetUserPoolMfaConfig', { UserPoolId: pool.pool, MfaConfiguration: 'OPTIONAL', SoftwareTokenMfaConfiguration: { Enabled: true } })
+  await pool.call('AdminCreateUser', { UserPoolId: pool.pool, Username: ANN, MessageAction: 'SUPPRESS' })
+  await pool.call('AdminSetUserPassword', { UserPoolId: pool.pool, Username: ANN, Password: PASSWORD, Permanent: true })
+  await askForApp(page, pool)
+  const problems = watch(page, [/status of 400/])
+  await page.goto(site.url)
+  await signIn(page, ANN, PASSWORD)
+  await expect(page.getByText('Add this key to your authenticator app')).toBeVisible()
+  expect(await axe(page), 'setting up').toEqual([])
+  const secret = (await page.locator('form p.font-mono').textContent()) ?? ''
+  expect(secret).toMatch(/^[A-Z2-7]{16,}$/)
+  const app = page.getByRole('link', { name: 'otpauth://' })
+  await expect(app).toHaveAttribute('href', new RegExp(`^otpauth://totp/.*secret=${secret}`))
+  await fill(page, 'Code', '000000')
+  await press(page, 'Sign in')
+  await expect(page.getByRole('alert')).toContainText('Signing in did not work')
+  await fill(page, 'Code', oneTimeCode(secret))
+  await press(page, 'Sign in')
+  await expect(message(page)).toBeVisible()
+  await ask(page, 'hello')
+  ;(await model.next()).say('Signed in.').end()
+  await finished(page)
+  // The next sign-in asks for the app's code.
+  await page.unrouteAll()
+  await signOut(page)
+  await signIn(page, ANN, PASSWORD)
+  await expect(page.getByText('Enter the code of your authenticator app.')).toBeVisible()
+  await fill(page, 'Code', oneTimeCode(secret))
+  await press(page, 'Sign in')
+  await expect(message(page)).toBeVisible()
+  expect(problems).toEqual([])
+})
+
+test('a token that has ended is renewed silently, and costs no message', async ({ page, pool, site, model }) => {
+  await pool.call('AdminCreateUser', { UserPoolId: pool.pool, Username: ANN, MessageAction: 'SUPPRESS' })
+  await pool.call('AdminSetUserPassword', { UserPoolId: pool.pool, Username: ANN, Password: PASSWORD, Permanent: true })
+  const problems = watch(page)
+  const renewals: string[] = []
+  page.on('request', (r) => r.method() === 'POST' && /REFRESH_TOKEN|GetTokensFromRefreshToken/.test(`${r.postData()} ${r.headers()['x-amz-target']}`) && renewals.push(r.url()))
+  await page.goto(site.url)
+  await signIn(page, ANN, PASSWORD)
+  await expect(message(page)).toBeVisible()
+  expect(renewals).toEqual([])
+  await page.clock.setSystemTime(Date.now() + 2 * 3_600_000)
+  await ask(page, 'are you still there?')
+  const call = await model.next()
+  expect(call.said).toBe('are you still there?')
+  call.say('I am.').end()
+  await finished(page)
+  expect(renewals.length).toBeGreaterThan(0)
   expect(problems).toEqual([])
 })

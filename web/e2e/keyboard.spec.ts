@@ -1,38 +1,70 @@
-/** Without a pointer: writing, sending, moving between conversations, and drafts that stay. Phones have no such keys. */
+/**
+ * Without a pointer: writing, sending, moving between conversations, and drafts that stay. At the size of a phone, too,
+ * where a keyboard may be plugged in: Enter makes a line there, as on a touch keyboard, and the list is a drawer.
+ */
+import type { Page } from '@playwright/test'
 import { expect, finished, message, test, words } from './support'
 
-test('keeps drafts per conversation, and works with the keyboard alone', async ({ chat: page, model }) => {
-  await expect(message(page)).toBeFocused()
-  await page.keyboard.type('one')
-  await page.keyboard.press('Shift+Enter')
+const keyboard = (page: Page, isMobile: boolean) => {
+  const press = (key: string) => page.keyboard.press(key)
+  const tabTo = async (name: RegExp | string, role: 'button' | 'link' | 'textbox' = 'button') => {
+    const target = page.getByRole(role, { name, exact: role === 'textbox' }).first()
+    for (let i = 0; i < 60 && !(await target.evaluate((e) => e === document.activeElement)); i++) await press('Tab')
+    await expect(target).toBeFocused()
+  }
+  return {
+    press,
+    tabTo,
+    write: async (text: string) => {
+      // On a phone the focus would open the touch keyboard over the conversation, so nothing has it at first.
+      if (isMobile) await tabTo('Message', 'textbox')
+      await expect(message(page)).toBeFocused()
+      await page.keyboard.type(text)
+    },
+    submit: async (name: RegExp | string = 'Send message') => {
+      if (isMobile) await tabTo(name)
+      await press('Enter')
+    },
+    openList: async () => {
+      if (!isMobile) return
+      await tabTo('Open conversations')
+      await press('Enter')
+    },
+    closeList: async () => {
+      if (!isMobile) return
+      await press('Escape')
+      await expect(page.getByRole('button', { name: 'Close conversations' })).toBeHidden()
+    },
+  }
+}
+
+test('keeps drafts per conversation, and works with the keyboard alone', async ({ chat: page, model, isMobile }) => {
+  const { press, write, submit } = keyboard(page, isMobile)
+  await write('one')
+  await press('Shift+Enter')
   await page.keyboard.type('two')
   await page.reload()
   await expect(message(page)).toHaveValue('one\ntwo')
-  await expect(message(page)).toBeFocused()
-  await page.keyboard.press('Enter')
+  await write('!')
+  await submit()
   const call = await model.next()
-  expect(call.said).toBe('one\ntwo')
+  expect(call.said.replace('!', '')).toBe('one\ntwo')
   call.say('Seen.').end()
   await finished(page)
   await expect(message(page)).toHaveValue('')
   await message(page).focus()
   await page.keyboard.type('a draft')
-  await page.keyboard.press('Control+Shift+O')
+  await press('Control+Shift+O')
   await expect(message(page)).toHaveValue('')
   await page.goBack()
   await expect(words(page)).toHaveText('Seen.')
   await expect(message(page)).toHaveValue('a draft')
 })
 
-test('everything can be reached without a pointer', async ({ chat: page, model }) => {
-  const press = (key: string) => page.keyboard.press(key)
-  const tabTo = async (name: RegExp | string, role: 'button' | 'link' | 'searchbox' = 'button') => {
-    const target = page.getByRole(role, { name }).first()
-    for (let i = 0; i < 40 && !(await target.evaluate((e) => e === document.activeElement)); i++) await press('Tab')
-    await expect(target).toBeFocused()
-  }
-  await page.keyboard.type('first')
-  await press('Enter')
+test('everything can be reached without a pointer', async ({ chat: page, model, isMobile }) => {
+  const { press, tabTo, write, submit, openList, closeList } = keyboard(page, isMobile)
+  await write('first')
+  await submit()
   const call = await model.next()
   call.say('Half an ')
   await expect(words(page)).toContainText('Half an')
@@ -51,7 +83,7 @@ test('everything can be reached without a pointer', async ({ chat: page, model }
   await tabTo('Edit message')
   await press('Enter')
   await page.keyboard.type(' and better')
-  await press('Enter')
+  await submit(/^Send$/)
   ;(await model.next()).say('Whole.').end()
   await finished(page)
   await tabTo('Previous version')
@@ -61,6 +93,7 @@ test('everything can be reached without a pointer', async ({ chat: page, model }
   await press('Enter')
   await expect(words(page)).toHaveText('Whole.')
 
+  await openList()
   await tabTo(/^Options for first/)
   await press('Enter')
   await expect(page.getByRole('menuitem', { name: 'Rename' })).toBeFocused()
@@ -70,7 +103,9 @@ test('everything can be reached without a pointer', async ({ chat: page, model }
   await press('Enter')
   await page.keyboard.type('Renamed')
   await press('Enter')
+  await closeList()
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Renamed')
+  await openList()
   await tabTo(/^Options for Renamed/)
   await press('Enter')
   await expect(page.getByRole('menuitem', { name: 'Rename' })).toBeFocused()
@@ -79,6 +114,7 @@ test('everything can be reached without a pointer', async ({ chat: page, model }
   await expect(page).toHaveURL(/\/$/)
   await tabTo('Undo')
   await press('Enter')
+  await openList()
   await tabTo('Renamed', 'link')
   await press('Enter')
   await expect(words(page)).toHaveText('Whole.')

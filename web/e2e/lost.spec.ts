@@ -1,4 +1,6 @@
 /** Nothing is lost: reloads, other tabs, no network, a killed server. Each must end with the whole answer on the screen. */
+import { Line } from './line'
+import { Server } from './server'
 import { ask, axe, closeList, expect, finished, last, message, openList, send, test, watch, words } from './support'
 
 test('a reload in the middle of an answer goes on with it', async ({ chat: page, model }) => {
@@ -104,6 +106,54 @@ test.describe('without a network', () => {
     ;(await model.next()).say('Whole again.').end()
     await finished(page)
     await expect(words(page)).toHaveText('Whole again.')
+  })
+
+  test('a line that is cut in the middle is taken up again, and the answer is not shown as finished', async ({ page, model, server, tolerated }) => {
+    model.clear()
+    const line = await Line.to(server.port)
+    try {
+      const problems = watch(page, tolerated)
+      await page.goto(line.url)
+      await ask(page, 'a question')
+      const call = await model.next()
+      call.say('One ')
+      await expect(words(page)).toHaveText('One')
+      line.cut()
+      await expect(page.locator('[data-reconnecting]')).toBeVisible()
+      await expect(last(page)).toHaveAttribute('data-status', 'running')
+      call.say('two.').end()
+      line.mend()
+      await finished(page)
+      await expect(words(page)).toHaveText('One two.')
+      expect(problems).toEqual([])
+    } finally {
+      line.close()
+    }
+  })
+
+  test('a server that is restarted goes on with the answer to its end', async ({ page, model, tolerated }) => {
+    model.clear()
+    const server = await Server.start(model.url, '[page]\nname = "Ada"\n', { env: { LOQUAT_DRAIN_SECONDS: '0' } })
+    try {
+      const problems = watch(page, tolerated)
+      await page.goto(server.url)
+      await ask(page, 'a question')
+      const call = await model.next()
+      call.say('Half of ')
+      await expect(words(page)).toHaveText('Half of')
+      await server.restart()
+      // Whoever looks for the run makes the new process take it over; it asks the model again.
+      const again = await model.next()
+      expect(again.said).toBe('a question')
+      again.say('The whole answer.').end()
+      await finished(page)
+      await expect(words(page)).toHaveText('The whole answer.')
+      await page.reload()
+      await expect(words(page)).toHaveText('The whole answer.')
+      expect(problems).toEqual([])
+    } finally {
+      await server.stop()
+    }
   })
 
   test('a message sent while the server is down arrives when it is up', async ({ chat: page, model, server }) => {

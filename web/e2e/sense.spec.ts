@@ -96,13 +96,14 @@ test('an answer is rated, and the rating is still there after a reload', async (
 test('the page speaks the browser’s language, whole', async ({ browser, model }) => {
   const server = await Server.start(model.url, '[page]\nname = "Ada"\n')
   try {
-    for (const [locale, placeholder] of [['fr-CA', 'Écrire à Ada'], ['ja-JP', 'Ada']] as const) {
+    const locales = [['en-GB', 'Message Ada…'], ['de-AT', 'Nachricht an Ada…'], ['es-MX', 'Escribe a Ada…'], ['fr-CA', 'Écrire à Ada…'], ['ja-JP', 'Ada にメッセージ…'], ['zh-CN', '给 Ada 发消息…']] as const
+    for (const [locale, placeholder] of locales) {
       const context = await browser.newContext({ locale })
       const page = await context.newPage()
       const problems = watch(page)
       await page.goto(server.url)
       await expect(page.locator('html')).toHaveAttribute('lang', locale.slice(0, 2))
-      await expect(page.locator('textarea')).toHaveAttribute('placeholder', new RegExp(placeholder))
+      await expect(page.locator('textarea')).toHaveAttribute('placeholder', placeholder)
       expect(await axe(page)).toEqual([])
       expect(problems).toEqual([])
       await context.close()

@@ -98,6 +98,15 @@ export class Server {
     await gone
   }
 
+  /** Asks it to end, as a deployment does, and starts it anew on the same port and data. */
+  async restart() {
+    const child = this.child
+    const gone = new Promise((resolve) => child?.on('exit', resolve))
+    child?.kill('SIGTERM')
+    await gone
+    await this.launch()
+  }
+
   /** Stops its time, as a machine that hangs would: connections stay open and say nothing. */
   freeze(frozen: boolean) {
     this.child?.kill(frozen ? 'SIGSTOP' : 'SIGCONT')

@@ -31,6 +31,8 @@ test('renames, finds, exports, deletes and takes that back', async ({ chat: page
   const search = page.getByRole('searchbox', { name: 'Search conversations' })
   await search.fill('no such conversation')
   await expect(list.getByText('Nothing found.')).toBeVisible()
+  await search.fill('is a fruit') // in what was said
+  await expect(list.getByRole('link', { name: 'Fruit' })).toHaveCount(1)
   await search.fill('Fruit')
   await expect(list.getByRole('link', { name: 'Fruit' })).toHaveCount(1)
   await search.fill('')
@@ -58,6 +60,26 @@ test('renames, finds, exports, deletes and takes that back', async ({ chat: page
   const deleted = page.waitForResponse((r) => r.request().method() === 'DELETE')
   expect((await deleted).status()).toBe(204)
   await expect(page.getByRole('button', { name: 'Undo' })).toHaveCount(0)
+})
+
+test('groups conversations by day', async ({ chat: page, model }) => {
+  await ask(page, 'said today')
+  ;(await model.next()).say('Noted.').end()
+  await finished(page)
+  const list = page.getByRole('navigation', { name: 'Conversations' })
+  const group = (name: string) => list.getByRole('heading', { name, exact: true })
+  await openList(page)
+  await expect(group('Today')).toBeVisible()
+  await expect(group('Yesterday')).toHaveCount(0)
+  await page.clock.setSystemTime(Date.now() + 24 * 3_600_000)
+  await page.reload()
+  await openList(page)
+  await expect(group('Yesterday')).toBeVisible()
+  await expect(group('Today')).toHaveCount(0)
+  await page.clock.setSystemTime(Date.now() + 20 * 24 * 3_600_000)
+  await page.reload()
+  await openList(page)
+  await expect(group('Previous 30 days')).toBeVisible()
 })
 
 test.describe('an address of nothing', () => {
@@ -105,11 +127,16 @@ test('the inspector shows a run as it went over the wire', async ({ chat: page, 
   // On a phone it would cover the conversation, so it opens when asked for.
   if (!isMobile) await expect(panel).toContainText('Send a message to see its run here.')
   await ask(page, 'hello')
+  ;(await model.next()).think('Which tool?').call('no_such_tool', { city: 'Graz' }).end('tool_calls')
   ;(await model.next()).say('Hello ').say('you.').end()
   await finished(page)
   if (isMobile) await page.getByRole('button', { name: 'Run inspector' }).click()
   await expect(panel.getByText('First token')).toBeVisible()
   expect(await axe(page)).toEqual([])
+  const figure = (name: string) => panel.locator('dl > div', { hasText: name }).locator('dd')
+  await expect(figure('First token')).toHaveText(/^[\d.]+ m?s$/)
+  await expect(figure('Tokens/s')).toHaveText(/^[\d,]+$/)
+  await expect(panel.getByRole('listitem').filter({ hasText: 'no_such_tool' }).first()).toBeVisible() // its span
   await expect(panel.getByText('metadata')).toBeVisible()
   await panel.getByText('done', { exact: true }).click()
   await expect(panel.locator('details[open] pre')).toContainText('"outcome":"complete"')

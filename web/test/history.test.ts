@@ -21,12 +21,16 @@ describe('stored messages', () => {
   })
 
   it('show a failed turn, a stopped one and a waiting one as what they are', () => {
-    const [failed] = turnsOf([user('x', { error: 'Overloaded.' })])
-    expect(failed?.answer).toMatchObject({ status: 'error', error: { message: 'Overloaded.' } })
+    const [failed] = turnsOf([user('x', { outcome: 'failed', error: { message: 'Overloaded.', code: 'model_overloaded', retryable: true } })])
+    expect(failed?.answer).toMatchObject({ status: 'error', error: { message: 'Overloaded.', code: 'model_overloaded' } })
     const [stopped] = turnsOf([user('x'), agent('so far', { outcome: 'cancelled' })])
     expect(stopped?.answer).toMatchObject({ status: 'done', outcome: 'cancelled' })
     const call = { role: 'assistant' as const, content: [{ toolUse: { toolUseId: 't', name: 'q', input: {} } }], metadata: { outcome: 'interrupted' } }
-    expect(turnsOf([user('x'), call])[0]?.answer.parts).toMatchObject([{ state: 'approval' }])
+    const session = { messages: [user('x'), call, user('y'), call] } as StoredSession
+    const states = (s: StoredSession) => sessionTurns(s).map((t) => t.answer.parts[0])
+    expect(states({ ...session, pending: { run_id: 'r' } })).toMatchObject([{ state: 'stopped' }, { state: 'approval' }])
+    // Nothing can be decided any more: the run that was to carry it out died.
+    expect(states(session)).toMatchObject([{ state: 'stopped' }, { state: 'stopped' }])
     expect(turnsOf([user('x')])[0]?.answer).toMatchObject({ status: 'error', error: { code: 'no_answer' } })
   })
 

@@ -148,6 +148,7 @@ async function answer(run, message) {
     if (q.includes('restart') && !q.includes('broken')) {
       await run.write('I can restart it for you.')
       await run.call('restart_service', { name: 'worker', region: 'eu-central-1', force: false }, null, { approve: true })
+      session.pending = { run_id: run.id }
       return run.finish('interrupted')
     }
     for (let i = 1; q.includes('endless') && i < 5000; i++) await run.write(`Paragraph ${i}: the quick brown fox jumps over the lazy dog.\n\n`)
@@ -178,6 +179,7 @@ async function chat(req, res) {
   const files = (body.attachments ?? []).map((a) => a.media_type.startsWith('image/') ? { image: { format: a.media_type.slice(6), source: { bytes: a.data } } } : { document: { format: 'txt', name: a.name, source: { bytes: a.data } } })
   session.messages.push({ role: 'user', content: [{ text: body.message }, ...files], metadata: { created_at: now(), run_id: run.id } })
   session.run = { id: run.id }
+  session.pending = undefined
   session.updated_at = now()
   void answer(run, body.message)
   await run.attach(res, 0)
@@ -188,6 +190,7 @@ async function approvals(req, res, old) {
   const run = new Run(body.run_id ?? randomUUID(), old.session)
   runs.set(run.id, run)
   old.session.run = { id: run.id }
+  old.session.pending = undefined
   run.emit('metadata', { session_id: old.session.session_id, run_id: run.id, model: config.model.id, history_length: old.session.messages.length, continues: old.id })
   void run.attach(res, 0)
   for (const { id, approved } of body.approvals) {

@@ -45,6 +45,14 @@ pub(super) fn check(provider: Provider, body: &Value) -> Result<(), String> {
             if points > 4 {
                 return Err(format!("You can use up to 4 cache points. Found {points}."));
             }
+            let names = std::cell::RefCell::new(std::collections::HashSet::new());
+            let repeated = |value: &Value| {
+                let name = value["document"]["name"].as_str();
+                name.is_some_and(|name| !names.borrow_mut().insert(name.to_lowercase()))
+            };
+            if count(body, &repeated) > 0 {
+                return Err("Messages can't contain duplicate document names. Rename the document and retry your request.".into());
+            }
         }
     }
     let turns: Vec<Turn<'_>> = messages.iter().enumerate().map(|(at, message)| turn(at, message)).collect();
@@ -300,6 +308,11 @@ mod tests {
         refused(Provider::Bedrock, &body(json!([user, uses])), "Expected toolResult blocks at messages.2");
         refused(Provider::Bedrock, &body(json!([result])), "exceeds the number");
         refused(Provider::Bedrock, &body(json!([{"role": "user", "content": []}])), "is empty");
+        let document = |name: &str| json!({"document": {"name": name, "format": "pdf"}});
+        let files =
+            |one, two| json!([{"role": "user", "content": [document(one), document(two), {"text": "x"}]}]);
+        check(Provider::Bedrock, &body(files("a", "b"))).unwrap();
+        refused(Provider::Bedrock, &body(files("a", "A")), "duplicate document names");
         refused(Provider::Bedrock, &body(json!([{"role": "user", "content": [{"text": " "}]}])), "is blank");
         refused(
             Provider::Bedrock,

@@ -41,13 +41,16 @@ pub(crate) async fn go_on(turn: &mut Turn, history: &[Message], events: &[Event]
         let spec = turn.tools.spec(&name);
         let told = |is: fn(&Event, &str) -> bool| events.iter().any(|event| is(event, &id));
         let approved = told(|event, id| matches!(event, Event::ToolProgress { id: of, .. } if of == id));
+        // A tool that is not offered here and now (its server may still be starting) had effects all the same.
+        let meant =
+            told(|event, call| matches!(event, Event::ToolCall { id, effects: true, .. } if id == call));
         let waits = spec.is_some_and(|spec| spec.client_side || (spec.needs_approval && !approved));
         if problem.is_none() && waits {
             let asked = told(
                 |event, call| matches!(event, Event::ApprovalRequested { id, .. } | Event::ClientCall { id, .. } if id == call),
             );
             waiting.push((asked, ToolUse { tool_use_id: id, name, input }));
-        } else if problem.is_none() && spec.is_some_and(crate::tool::ToolSpec::has_effects) {
+        } else if spec.map_or(meant || approved, |spec| problem.is_none() && spec.has_effects()) {
             // It may have begun, and nobody knows how far it came.
             let output = ToolOutput::error(crate::invariants::INTERRUPTED);
             ready.push(Ready::Answered { id: id.into(), name, output });

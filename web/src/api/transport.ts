@@ -1,5 +1,5 @@
 /** One place that talks HTTP: adds the token, renews it once after a 401, and turns every failure into a `Problem`. */
-import type { SessionPage, SessionSummary, StoredSession } from './types'
+import type { Fact, SessionPage, SessionSummary, StoredSession } from './types'
 
 /** Whatever signs the user in only has to give a fresh token. */
 export interface TokenSource {
@@ -90,6 +90,9 @@ export class Api {
   stop = (runId: string) => this.json<{ outcome: string }>(`/runs/${encodeURIComponent(runId)}/stop`, { method: 'POST' })
   feedback = (runId: string, rating: 'up' | 'down') =>
     this.json<void>(`/runs/${encodeURIComponent(runId)}/feedback`, { method: 'POST', json: { rating } })
+  facts = async () => (await this.json<{ facts: Fact[] }>('/memory')).facts
+  /** Forgets one fact, or all. */
+  forget = (id?: string) => this.json<unknown>(id === undefined ? '/memory' : `/memory/${encodeURIComponent(id)}`, { method: 'DELETE' })
   /** The conversation as a file. A plain link cannot carry the token, so the page downloads it itself. */
   export = async (id: string, format: 'md' | 'json') =>
     (await this.fetch(`/sessions/${encodeURIComponent(id)}/export?format=${format}`)).blob()

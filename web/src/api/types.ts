@@ -30,6 +30,15 @@ export interface Config {
   limits: { message_bytes: number }
   /** False: the server keeps no conversations. */
   sessions: boolean
+  /** The agent keeps facts about the reader, who may see and delete them. */
+  memory?: boolean
+}
+
+/** Something that the agent knows about the reader. */
+export interface Fact {
+  id: string
+  text: string
+  created_at: string
 }
 
 export interface SessionSummary {
@@ -62,7 +71,7 @@ export interface StoredMetadata {
   model?: string
   outcome?: string
   usage?: Usage
-  error?: string | { error?: string; code?: string; retryable?: boolean }
+  error?: string | { message?: string; code?: string; retryable?: boolean }
   feedback?: 'up' | 'down' | { rating?: 'up' | 'down' }
 }
 

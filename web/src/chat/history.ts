@@ -59,11 +59,14 @@ const feedbackOf = (m: StoredMetadata | undefined): Turn['feedback'] =>
 const errorOf = (error: StoredMetadata['error']): Answer['error'] => {
   if (error === undefined) return undefined
   if (typeof error === 'string') return { message: error, retryable: true }
-  return { message: error.error ?? '', code: error.code, retryable: error.retryable ?? true }
+  return { message: error.message ?? '', code: error.code, retryable: error.retryable ?? true }
 }
 
-/** The answer out of what was stored after the question. `live`: the run goes on, so nothing is final yet. */
-const answerOf = (messages: StoredMessage[], question: StoredMessage, live: boolean): Answer => {
+/**
+ * The answer out of what was stored after the question. `live`: the run goes on, so nothing is final yet. `waits`: its
+ * open calls can still be decided; where nothing waits (any more) they will never end.
+ */
+const answerOf = (messages: StoredMessage[], question: StoredMessage, live: boolean, waits: boolean): Answer => {
   const parts: Part[] = []
   for (const m of messages)
     for (const c of m.content) {
@@ -86,7 +89,7 @@ const answerOf = (messages: StoredMessage[], question: StoredMessage, live: bool
   if (live) return answer
   const outcome = last('outcome')
   const error = errorOf(last('error'))
-  const open = outcome === 'interrupted' ? 'approval' : 'stopped'
+  const open = outcome === 'interrupted' && waits ? 'approval' : 'stopped'
   answer.parts = parts.map((p) =>
     p.type === 'tool' && p.state === 'running' ? { ...p, state: open, ...(open === 'approval' && { approval: {} }) } : p,
   )
@@ -98,15 +101,23 @@ const answerOf = (messages: StoredMessage[], question: StoredMessage, live: bool
   return { ...answer, status: 'done', outcome: outcome ?? 'complete' }
 }
 
+interface Now {
+  /** The run that goes on with the last turn. */
+  liveRun?: string
+  /** The last turn waits for the reader's word. */
+  waits?: boolean
+}
+
 /** `base`: how many stored messages precede these. */
-export function turnsOf(messages: StoredMessage[], base = 0, liveRun?: string): Turn[] {
+export function turnsOf(messages: StoredMessage[], base = 0, { liveRun, waits = false }: Now = {}): Turn[] {
   const starts = messages.flatMap((m, i) => (isQuestion(m) ? [i] : []))
   return starts.map((start, n) => {
     const end = starts[n + 1] ?? messages.length
     const question = messages[start] as StoredMessage
     const rest = messages.slice(start + 1, end)
     const all = [question, ...rest]
-    const live = liveRun !== undefined && n === starts.length - 1
+    const isLast = n === starts.length - 1
+    const live = liveRun !== undefined && isLast
     const runId = live ? liveRun : all.findLast((m) => m.metadata?.run_id)?.metadata?.run_id
     return {
       key: question.metadata?.run_id ?? `at-${base + start}-${question.metadata?.created_at ?? ''}`,
@@ -115,7 +126,7 @@ export function turnsOf(messages: StoredMessage[], base = 0, liveRun?: string): 
       text: question.content.flatMap((c) => (c.text === undefined ? [] : [c.text])).join('\n'),
       attachments: question.content.flatMap(attachmentOf),
       createdAt: question.metadata?.created_at,
-      answer: answerOf(rest, question, live),
+      answer: answerOf(rest, question, live, waits && isLast),
       answeredAt: rest.at(-1)?.metadata?.created_at,
       feedback: feedbackOf(all.findLast((m) => feedbackOf(m.metadata))?.metadata),
     }
@@ -127,7 +138,7 @@ export const branchesOf = (branches: StoredBranch[] = []): Branch[] =>
     .sort((a, b) => a.replaced_at.localeCompare(b.replaced_at))
     .map((b) => ({ at: b.at, turns: turnsOf(b.messages, b.at) }))
 
-export const sessionTurns = (s: StoredSession): Turn[] => turnsOf(s.messages, 0, s.run?.id)
+export const sessionTurns = (s: StoredSession): Turn[] => turnsOf(s.messages, 0, { liveRun: s.run?.id, waits: s.pending !== undefined })
 
 /**
  * Every line that the conversation has had, oldest first; the last is the current one. A branch keeps only what was

@@ -1,10 +1,11 @@
 /** Who is signed in, and the reader's own settings. */
-import { ActivityIcon, LogOutIcon, MonitorIcon, MoonIcon, SettingsIcon, SunIcon, Trash2Icon } from 'lucide-react'
+import { ActivityIcon, BrainIcon, LogOutIcon, MonitorIcon, MoonIcon, SettingsIcon, SunIcon, Trash2Icon } from 'lucide-react'
 import { useState } from 'react'
 import { useI18n } from '../i18n'
 import { LANGUAGES, type Language } from '../i18n/strings'
 import { useTheme } from '../lib/theme'
 import { useServices } from './context'
+import { Memory } from './Memory'
 import { Confirm, Menu, MenuItem, MenuLabel, MenuLine, MenuRadio } from './ui'
 
 const THEMES = [['light', SunIcon], ['dark', MoonIcon], ['system', MonitorIcon]] as const
@@ -14,6 +15,7 @@ export function Settings({ onInspect, onSignOut }: { onInspect(): void; onSignOu
   const { auth, config, sessions } = useServices()
   const [theme, setTheme] = useTheme()
   const [clearing, setClearing] = useState(false)
+  const [remembering, setRemembering] = useState(false)
   const user = auth.user()
   const clear = () => {
     setClearing(false)
@@ -45,9 +47,11 @@ export function Settings({ onInspect, onSignOut }: { onInspect(): void; onSignOu
         ))}
         <MenuLine />
         <MenuItem onSelect={onInspect}><ActivityIcon /> {t('inspector')}</MenuItem>
+        {config.memory && <MenuItem onSelect={() => setRemembering(true)}><BrainIcon /> {t('memory', { name: config.agent.name })}</MenuItem>}
         {config.sessions && <MenuItem danger onSelect={() => setClearing(true)}><Trash2Icon /> {t('deleteAll')}</MenuItem>}
         {onSignOut && <MenuItem onSelect={onSignOut}><LogOutIcon /> {t('signOut')}</MenuItem>}
       </Menu>
+      {config.memory && <Memory open={remembering} onClose={() => setRemembering(false)} />}
       <Confirm open={clearing} title={t('deleteAllQuestion')} detail={t('deleteAllDetail')} yes={t('delete')} no={t('cancel')} onYes={clear} onNo={() => setClearing(false)} />
     </div>
   )

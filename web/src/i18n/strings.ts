@@ -51,6 +51,12 @@ const table = {
   system: ['System', 'System', 'Sistema', 'Système', 'システム', '跟随系统'],
   language: ['Language', 'Sprache', 'Idioma', 'Langue', '言語', '语言'],
   inspector: ['Run inspector', 'Ablauf-Inspektor', 'Inspector de ejecución', 'Inspecteur d’exécution', '実行インスペクター', '运行检查器'],
+  memory: ['What {name} remembers', 'Was {name} sich merkt', 'Lo que {name} recuerda', 'Ce que {name} retient', '{name} が覚えていること', '{name} 记住的内容'],
+  memoryAbout: ['Facts about you that the agent kept. What you delete is forgotten at once.', 'Was der Agent über Sie weiß. Was Sie löschen, ist sofort vergessen.', 'Lo que el agente sabe de ti. Lo que elimines se olvida al instante.', 'Ce que l’agent sait de vous. Ce que vous supprimez est oublié aussitôt.', 'エージェントが保存したあなたに関する情報です。削除するとすぐに忘れられます。', '智能体保存的关于您的信息。删除后会立即遗忘。'],
+  memoryEmpty: ['Nothing is remembered.', 'Nichts ist gemerkt.', 'No recuerda nada.', 'Rien n’est retenu.', '何も覚えていません。', '没有记住任何内容。'],
+  memoryFailed: ['This could not be loaded or changed.', 'Das konnte nicht geladen oder geändert werden.', 'No se pudo cargar ni cambiar.', 'Chargement ou modification impossible.', '読み込みまたは変更できませんでした。', '无法加载或更改。'],
+  forget: ['Forget “{fact}”', '„{fact}“ vergessen', 'Olvidar «{fact}»', 'Oublier « {fact} »', '「{fact}」を忘れる', '忘记“{fact}”'],
+  forgetAll: ['Forget everything', 'Alles vergessen', 'Olvidar todo', 'Tout oublier', 'すべて忘れる', '全部忘记'],
   // The thread
   conversation: ['Conversation', 'Gespräch', 'Conversación', 'Conversation', '会話', '对话'],
   greeting: ['How can I help you today?', 'Wobei kann ich helfen?', '¿En qué puedo ayudarte?', 'Comment puis-je vous aider ?', '何をお手伝いしましょうか？', '今天我能帮您做什么？'],

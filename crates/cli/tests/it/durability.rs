@@ -50,6 +50,31 @@ async fn asked_to_stop_it_lets_runs_finish() {
 }
 
 #[tokio::test]
+async fn asked_twice_it_ends_at_once_and_loses_nothing() {
+    let mut model = ModelServer::start().await;
+    let mut server = Server::start(&model, &[("LOQUAT_DRAIN_SECONDS", "600")]).await;
+    let mut events = server.chat(&json!({"message": "hi", "session_id": "s", "events": "all"})).await;
+    let call = model.call().await;
+    call.say("half");
+    events.next().await;
+    assert_eq!(events.text().await, "half");
+    server.signal("TERM");
+    while server.get("/health").await.0 != 503 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    // It waits for the run, and would for ten minutes.
+    let asked = Instant::now();
+    server.signal("TERM");
+    server.ended().await;
+    assert!(asked.elapsed().as_secs() < 5, "{:?}", asked.elapsed());
+    drop(call);
+    let server = server.kill_and_restart().await;
+    let said = history(&server, "s").await;
+    assert_eq!(said[0], "user: hi");
+    assert!(said.len() == 1 || said[1] == "assistant: half", "{said:?}");
+}
+
+#[tokio::test]
 async fn what_does_not_finish_in_time_goes_on_in_the_next_process() {
     let mut model = ModelServer::start().await;
     let mut server = Server::start(&model, &[("LOQUAT_DRAIN_SECONDS", "0")]).await;

@@ -83,6 +83,43 @@ async fn list_rename_search_export_delete() {
 }
 
 #[tokio::test]
+async fn the_list_comes_in_pages_of_fifty_newest_first() {
+    let mut model = ModelServer::start().await;
+    let server = Server::start(&model, &[("LOQUAT_REQUESTS_PER_MINUTE_PER_ADDRESS", "0")]).await;
+    for n in 0..103 {
+        let body = json!({"message": format!("question {n}"), "session_id": format!("s{n}")});
+        server.turn(&mut model, &body, &["A pomegranate", " is red."]).await;
+    }
+    // A second turn: it is the newest now, and counts four messages.
+    server.turn(&mut model, &json!({"message": "more", "session_id": "s0"}), &["ok"]).await;
+    until(&server, "/sessions?limit=1", |body| body["sessions"][0]["message_count"] == 4).await;
+    let mut pages: Vec<Vec<Value>> = Vec::new();
+    let mut path = "/sessions".to_owned();
+    loop {
+        let (status, page) = server.get(&path).await;
+        assert_eq!(status, 200, "{page}");
+        pages.push(page["sessions"].as_array().unwrap().clone());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/sessions?cursor={cursor}");
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [50, 50, 3]);
+    let listed: Vec<&str> = pages.iter().flatten().map(|s| s["session_id"].as_str().unwrap()).collect();
+    let expected: Vec<String> = std::iter::once(0).chain((1..103).rev()).map(|n| format!("s{n}")).collect();
+    assert_eq!(listed, expected);
+    let counts: Vec<u64> = pages.iter().flatten().map(|s| s["message_count"].as_u64().unwrap()).collect();
+    assert_eq!(counts[0], 4);
+    assert!(counts[1..].iter().all(|count| *count == 2), "{counts:?}");
+    // What was found comes in pages, too: by what the agent said, and by the title alone.
+    let (_, found) = server.get("/sessions?q=pomegranate").await;
+    assert_eq!(found["sessions"].as_array().unwrap().len(), 50);
+    assert!(found["next_cursor"].is_string());
+    let rename = server.http.patch(format!("{}/sessions/s7", server.url)).json(&json!({"title": "Zebras"}));
+    assert!(rename.send().await.unwrap().status().is_success());
+    let found = until(&server, "/sessions?q=zebras", |body| body["sessions"][0]["title"] == "Zebras").await;
+    assert_eq!(found["sessions"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_session_expires() {
     let mut model = ModelServer::start().await;
     let server = Server::start(&model, &[("LOQUAT_SESSION_TTL", "1s")]).await;

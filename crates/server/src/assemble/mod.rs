@@ -17,7 +17,7 @@ use serde_json::json;
 pub use self::check::check;
 use self::prompt::{Instructions, Speechless};
 use crate::app::{AppState, Settings};
-use crate::auth::{AuthConfigError, Authenticator, Host};
+use crate::auth::{AuthConfigError, AuthType, Authenticator, Host};
 use crate::aws::{self, AwsLoader};
 use crate::clock::Clock;
 use crate::config::raw::ContextStrategyName;
@@ -36,6 +36,7 @@ use crate::sessions::object::{ObjectBlobs, ObjectSettings};
 use crate::sessions::service::{Listing, Sessions, Times};
 use crate::sessions::sqlite::SqliteBlobs;
 use crate::telemetry::Telemetry;
+use crate::tools::config::BuiltinTool;
 use crate::tools::{BlobMemory, MemoryStore, ToolDeps, Toolbox};
 
 /// Why a service could not be put together.
@@ -265,6 +266,13 @@ fn agents(
     }))
 }
 
+/// Whether facts about the caller are kept, for the caller to see.
+fn remembers(config: &Config) -> bool {
+    let nobody_signs_in = config.auth.kind == AuthType::None;
+    config.tools.tools.contains(&BuiltinTool::Memory)
+        && (!nobody_signs_in || config.tools.builtin.memory.without_sign_in)
+}
+
 fn settings(config: &Config, demo: bool, note: Option<&str>) -> Settings {
     let installed = local::installed(config);
     let provider = Provider::of(&config.models[0].id).0;
@@ -296,6 +304,7 @@ fn settings(config: &Config, demo: bool, note: Option<&str>) -> Settings {
         },
         "limits": {"message_bytes": config.http.message_bytes},
         "sessions": config.store != StoreConfig::None,
+        "memory": remembers(config),
     });
     Settings {
         on_busy: config.runs.on_busy,

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use loquat_agent::event::Event;
-use loquat_agent::message::{Content, Message, Role};
+use loquat_agent::message::{Content, Message, Role, ToolUse};
+use loquat_agent::open_calls;
 use loquat_agent::transcript::{Transcript, missing_result};
 use serde_json::{Value, json};
 
@@ -36,27 +37,31 @@ pub fn messages_of(events: &[Event]) -> Vec<Message> {
 /// The messages of a turn that is over: a call without a result gets an error result.
 #[must_use]
 pub fn answer_open_calls(transcript: &Transcript) -> Vec<Message> {
-    let open = transcript.unanswered();
+    let answers = unknown(&transcript.unanswered());
     let mut messages = transcript.messages();
-    if !open.is_empty() {
-        let answers: Vec<Content> = open
-            .iter()
-            .map(|call| {
-                Content::ToolResult(missing_result(&call.tool_use_id, loquat_agent::invariants::INTERRUPTED))
-            })
-            .collect();
-        match messages.last_mut() {
-            Some(last) if last.role == Role::User => last.content.extend(answers),
-            _ => messages.push(Message::new(Role::User, answers)),
-        }
+    match messages.last_mut() {
+        _ if answers.is_empty() => {}
+        Some(last) if last.role == Role::User => last.content.extend(answers),
+        _ => messages.push(Message::new(Role::User, answers)),
     }
     messages
+}
+
+/// Answers for calls whose outcome nobody knows.
+fn unknown(calls: &[ToolUse]) -> Vec<Content> {
+    let answer = |call: &ToolUse| {
+        Content::ToolResult(missing_result(&call.tool_use_id, loquat_agent::invariants::INTERRUPTED))
+    };
+    calls.iter().map(answer).collect()
 }
 
 /// Completes a session from the log of the run that held it; gives what the log lacks.
 pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Timestamp) -> Ending {
     let terminal = stored.events.last().filter(|event| event.is_terminal()).cloned().unwrap_or_else(lost);
     let mut messages = messages_of(&stored.events);
+    if lease.resumes {
+        answer_asked_calls(document, &mut messages);
+    }
     mark(&mut messages, lease.id.as_str(), now, &terminal, stored.events.first());
     document.append(&messages);
     // Whoever thaws and still believes that it holds the session has an epoch that is over.
@@ -64,6 +69,21 @@ pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Ti
     document.head.run = None;
     document.head.updated_at = now;
     Ending { missing: Vec::new(), terminal, message_count: Some(document.count()) }
+}
+
+/// A run that goes on with the calls of an earlier one answers them first, in one message. Those it did not come to may
+/// have begun: whoever reads the session is told that nobody knows.
+fn answer_asked_calls(document: &Document, messages: &mut Vec<Message>) {
+    // What cannot be read stays as it is; who reads the session next says so.
+    let mut history = document.last(64).unwrap_or_default();
+    let first_is_answers = messages.first().is_some_and(|first| first.tool_results().next().is_some());
+    history.extend(messages.first().filter(|_| first_is_answers).cloned());
+    let answers = unknown(&open_calls(&history));
+    match messages.first_mut() {
+        _ if answers.is_empty() => {}
+        Some(first) if first_is_answers => first.content.extend(answers),
+        _ => messages.insert(0, Message::new(Role::User, answers)),
+    }
 }
 
 /// Notes on the messages of a turn where they come from, and on the last one how the turn ended.
@@ -98,5 +118,50 @@ pub fn note_end(message: &mut Message, terminal: &Event) {
     message.metadata.insert("outcome".into(), outcome.into());
     if let Some(error) = error {
         message.metadata.insert("error".into(), error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loquat_agent::message::ToolContent;
+
+    use super::*;
+    use crate::ids::{RunId, SessionId};
+
+    /// The process died while it carried out what the user had allowed.
+    #[test]
+    fn calls_that_were_decided_and_got_no_answer_have_an_unknown_outcome() {
+        let now: Timestamp = "2026-02-11T09:00:00Z".parse().unwrap();
+        let call = |id: &str| {
+            Content::ToolUse(ToolUse { tool_use_id: id.into(), name: "pay".into(), input: json!({}) })
+        };
+        let result = Event::ToolResult {
+            id: "a".into(),
+            name: "pay".into(),
+            content: vec![ToolContent::Text("paid".into())],
+            is_error: false,
+            duration_ms: 1,
+            rest: None,
+        };
+        for (events, expected) in [(vec![], ["unknown", "unknown"]), (vec![result], ["paid", "unknown"])] {
+            let mut document = Document::new(SessionId::parse("s").unwrap(), None, now);
+            document.append(&[
+                Message::user("Pay both."),
+                Message::new(Role::Assistant, vec![call("a"), call("b")]),
+            ]);
+            let lease = Lease { resumes: true, ..Lease::of(RunId::parse("r").unwrap(), now) };
+            let stored = Stored { events, ..Stored::default() };
+            let ending = complete(&mut document, &lease, &stored, now);
+            assert_eq!(ending.terminal, lost());
+            let messages = document.last(9).unwrap();
+            assert_eq!(messages.len(), 3);
+            assert!(open_calls(&messages).is_empty());
+            assert_eq!(messages[2].metadata["outcome"], "failed");
+            let told: Vec<String> =
+                messages[2].tool_results().map(|result| json!(result.content).to_string()).collect();
+            for (told, part) in told.iter().zip(expected) {
+                assert!(told.contains(part), "{told}");
+            }
+        }
     }
 }

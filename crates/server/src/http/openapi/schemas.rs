@@ -239,6 +239,7 @@ fn page_config() -> Value {
             ),
             ("limits", object("Limits.", [("message_bytes", count("The longest message, in bytes."))])),
             ("sessions", flag("Whether conversations are kept.")),
+            ("memory", flag("Whether facts about the caller are kept; `GET /memory` tells them.")),
         ],
     )
 }

@@ -17,6 +17,7 @@ fn page_config() -> Value {
         "attachments": {"images": true, "documents": true, "max_bytes": 1_048_576},
         "limits": {"message_bytes": 65_536},
         "sessions": true,
+        "memory": false,
     })
 }
 

@@ -1,5 +1,7 @@
 //! A conversation, as Converse wants it.
 
+use std::collections::HashSet;
+
 use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
 use aws_sdk_bedrockruntime::types::{
     CachePointBlock, CachePointType, ContentBlock, ConversationRole, DocumentBlock, DocumentFormat,
@@ -154,9 +156,10 @@ fn tools(request: &ModelRequest, places: Places) -> Result<Option<ToolConfigurat
 fn messages(request: &ModelRequest, name: &str, places: Places) -> Result<Vec<AwsMessage>, ModelError> {
     let mut out = Vec::with_capacity(request.messages.len());
     let last = request.messages.len().saturating_sub(1);
+    let mut names = Names::default();
     for (at, message) in request.messages.iter().enumerate() {
         let (role, mut content) = match message.role {
-            Role::User => (ConversationRole::User, user(message)?),
+            Role::User => (ConversationRole::User, user(message, &mut names)?),
             Role::Assistant => {
                 (ConversationRole::Assistant, assistant(message, history::own_reasoning(message, name))?)
             }
@@ -172,7 +175,7 @@ fn messages(request: &ModelRequest, name: &str, places: Places) -> Result<Vec<Aw
     Ok(out)
 }
 
-fn user(message: &Message) -> Result<Vec<ContentBlock>, ModelError> {
+fn user(message: &Message, names: &mut Names) -> Result<Vec<ContentBlock>, ModelError> {
     let mut out = Vec::with_capacity(message.content.len() + 1);
     let (mut has_document, mut has_text) = (false, false);
     for block in &message.content {
@@ -185,9 +188,9 @@ fn user(message: &Message) -> Result<Vec<ContentBlock>, ModelError> {
             Content::Image(value) => out.push(ContentBlock::Image(image(value)?)),
             Content::Document(value) => {
                 has_document = true;
-                out.push(ContentBlock::Document(document(value)?));
+                out.push(ContentBlock::Document(document(value, names)?));
             }
-            Content::ToolResult(result) => out.push(ContentBlock::ToolResult(tool_result(result)?)),
+            Content::ToolResult(result) => out.push(ContentBlock::ToolResult(tool_result(result, names)?)),
             _ => {}
         }
     }
@@ -237,7 +240,7 @@ fn reasoning_block(reasoning: &Reasoning) -> Result<Option<ReasoningContentBlock
     Ok(Some(ReasoningContentBlock::ReasoningText(block.map_err(internal)?)))
 }
 
-fn tool_result(result: &ToolResult) -> Result<ToolResultBlock, ModelError> {
+fn tool_result(result: &ToolResult, names: &mut Names) -> Result<ToolResultBlock, ModelError> {
     let mut content = Vec::with_capacity(result.content.len().max(1));
     for block in &result.content {
         content.push(match block {
@@ -247,7 +250,7 @@ fn tool_result(result: &ToolResult) -> Result<ToolResultBlock, ModelError> {
             ToolContent::Json(value) if value.is_object() => ToolResultContentBlock::Json(json(value)),
             ToolContent::Json(value) => ToolResultContentBlock::Text(value.to_string()),
             ToolContent::Image(value) => ToolResultContentBlock::Image(image(value)?),
-            ToolContent::Document(value) => ToolResultContentBlock::Document(document(value)?),
+            ToolContent::Document(value) => ToolResultContentBlock::Document(document(value, names)?),
             ToolContent::Other(_) => continue,
         });
     }
@@ -278,25 +281,46 @@ fn image(image: &Image) -> Result<ImageBlock, ModelError> {
         .map_err(internal)
 }
 
-fn document(document: &Document) -> Result<DocumentBlock, ModelError> {
+fn document(document: &Document, names: &mut Names) -> Result<DocumentBlock, ModelError> {
     let source = match &document.source {
         Source::Bytes(Bytes(bytes)) => DocumentSource::Bytes(Blob::new(bytes.clone())),
         Source::Other(map) => DocumentSource::S3Location(s3(map)?),
     };
     DocumentBlock::builder()
         .format(DocumentFormat::from(document.format.as_str()))
-        .name(neutral(&document.name))
+        .name(names.unique(&document.name))
         .source(source)
         .build()
         .map_err(internal)
 }
+
+/// The names of a request's documents. The service refuses a request in which two have the same, and a conversation is
+/// sent whole with every turn: the second `report.pdf` of a conversation would end it for good.
+#[derive(Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    /// A name that no earlier document has. What stands before it decides alone, so it stays the same in later turns.
+    fn unique(&mut self, name: &str) -> String {
+        let first = neutral(name);
+        let numbered = |n| match n {
+            1 => first.clone(),
+            n => format!("{} ({n})", first.chars().take(NAME - 8).collect::<String>()),
+        };
+        let free = (1u32..).map(numbered).find(|name| self.0.insert(name.to_lowercase()));
+        free.unwrap_or(first)
+    }
+}
+
+/// The longest name of a document, in characters.
+const NAME: usize = 200;
 
 /// A name as the service allows it: letters, digits, single blanks, hyphens, parentheses and brackets.
 fn neutral(name: &str) -> String {
     let allowed = |char: char| char.is_ascii_alphanumeric() || "-()[]".contains(char);
     let clean: String = name.chars().map(|char| if allowed(char) { char } else { ' ' }).collect();
     let clean = clean.split_whitespace().collect::<Vec<_>>().join(" ");
-    if clean.is_empty() { "document".to_owned() } else { clean.chars().take(200).collect() }
+    if clean.is_empty() { "document".to_owned() } else { clean.chars().take(NAME).collect() }
 }
 
 fn s3(map: &Map<String, Value>) -> Result<S3Location, ModelError> {
@@ -325,5 +349,24 @@ mod tests {
         ] {
             assert_eq!(neutral(name), expected);
         }
+    }
+
+    #[test]
+    fn no_two_documents_have_one_name() {
+        let mut names = Names::default();
+        let given =
+            ["report.pdf", "Report pdf", "report pdf (2)", "…", "…", &"x".repeat(300), &"x".repeat(201)];
+        let got = given.map(|name| names.unique(name));
+        let numbered = format!("{} (2)", "x".repeat(192));
+        let expected = [
+            "report pdf",
+            "Report pdf (2)",
+            "report pdf (2) (2)",
+            "document",
+            "document (2)",
+            &"x".repeat(200),
+            &numbered,
+        ];
+        assert_eq!(got, expected);
     }
 }
