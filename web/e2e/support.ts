@@ -102,9 +102,16 @@ export const axe = async (page: Page): Promise<string[]> => {
       nodes: { target: string[]; failureSummary: string }[]
     }
     const { axe } = window as never as { axe: { run(options: object): Promise<{ violations: Violation[] }> } }
-    // What is still fading in has not the colours it is meant to have. (Some animations go on for ever.)
-    const fading = document.getAnimations().filter((a) => a.effect?.getComputedTiming().iterations === 1)
-    await Promise.allSettled(fading.map((a) => a.finished))
+    // What is still fading has not the colours it is meant to have, and begins to fade with the next frame only. (Some
+    // animations go on for ever.)
+    const frame = () => new Promise((drawn) => requestAnimationFrame(drawn))
+    for (let round = 0; round < 20; round++) {
+      await frame()
+      await frame()
+      const fading = document.getAnimations().filter((a) => a.effect?.getComputedTiming().iterations === 1)
+      if (fading.length === 0) break
+      await Promise.allSettled(fading.map((a) => a.finished))
+    }
     const { violations } = await axe.run({ runOnly: tags })
     return violations.map((v) => `${v.id}: ${v.nodes.slice(0, 2).map((n) => `${n.target.join(' ')} ${n.failureSummary.split('\n')[1]}`).join(' | ')}`)
   }, TAGS)

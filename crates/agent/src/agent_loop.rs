@@ -282,7 +282,9 @@ impl Turn {
             }
         }
         let spent = self.agent.limits.max_output_tokens.is_some_and(|most| self.used.output_tokens >= most);
-        spent.then(|| finished(Outcome::MaxTokens))
+        // A tool that the run's end cut short leaves no time for another call.
+        let late = Instant::now() >= self.deadline;
+        spent.then_some(Outcome::MaxTokens).or(late.then_some(Outcome::MaxSeconds)).map(finished)
     }
 
     async fn choose_view(&mut self) -> Result<(), Event> {

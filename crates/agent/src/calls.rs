@@ -259,6 +259,10 @@ async fn call_one(
 ) -> ToolOutput {
     let deadline = context.deadline;
     let limit = tool.spec().timeout;
+    let late = match deadline < Instant::now() + limit {
+        true => "was ended: the run's time was up".to_owned(),
+        false => format!("timed out after {} s", limit.as_secs_f32()),
+    };
     let effects = tool.spec().has_effects();
     let mut task = tokio::spawn(async move { tool.call(input, context).await });
     let abort = task.abort_handle();
@@ -267,19 +271,13 @@ async fn call_one(
             Ok(output) => return output,
             Err(_) => "crashed",
         },
-        () = tokio::time::sleep_until(deadline) => "timed out",
+        () = tokio::time::sleep_until(deadline) => late.as_str(),
         () = cancel.cancelled() => "was cancelled",
     };
     cancel.cancel();
     abort.abort();
     let unknown = if effects { " Its outcome is unknown." } else { "" };
-    match outcome {
-        "timed out" => ToolOutput::error(format!(
-            "The tool `{name}` timed out after {} s.{unknown}",
-            limit.as_secs_f32()
-        )),
-        outcome => ToolOutput::error(format!("The tool `{name}` {outcome}.{unknown}")),
-    }
+    ToolOutput::error(format!("The tool `{name}` {outcome}.{unknown}"))
 }
 
 fn result_event(id: &str, name: String, mut output: ToolOutput, duration_ms: u64, limit: usize) -> Event {

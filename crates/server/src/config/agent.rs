@@ -60,8 +60,14 @@ pub(super) fn models(
         }
         env::official(&mut model, env);
         let (provider, name) = crate::models::Provider::of(&id);
-        crate::models::check_params(provider, name, &model.params)
-            .map_err(|error| places.wrong("params", &id, &format!("parameters that it takes: {error}")))?;
+        crate::models::check_params(provider, name, &model.params).map_err(|error| {
+            let own = format!("model_settings.\"{id}\".params");
+            let key = format!("params.{}", error.name());
+            let keys = [format!("model_settings.\"{id}\".{key}"), own, key, "params".to_owned()];
+            let key = keys.iter().find(|key| places.has(key)).map_or("params", String::as_str);
+            let value = error.value(&model.params);
+            places.wrong(key, &value, &format!("parameters that {id} takes: {error}"))
+        })?;
         models.push(model);
     }
     Ok(models)

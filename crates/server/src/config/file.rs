@@ -100,23 +100,46 @@ impl Places {
         ConfigError { place, key: key.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
     }
 
-    /// The line where a key (`table.key`, or a table itself) is written.
+    /// Whether the file has a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.line(key).is_some()
+    }
+
+    /// The line where a key (`table.key`, `tables[0].key`, or a table itself) is written; for a key of one of several
+    /// tables that is not written at all, the line of that table.
     fn line(&self, key: &str) -> Option<usize> {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
         let mut current = String::new();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut indexed = None;
         for (n, line) in self.text.lines().enumerate() {
             let line = line.trim();
-            if let Some(header) = line.strip_prefix('[') {
-                current = header.trim_start_matches('[').trim_end_matches(']').trim().to_owned();
-                if current == key {
+            if let Some(header) = line.strip_prefix("[[").and_then(|header| header.split_once("]]")) {
+                let of = header.0.trim();
+                let count = counts.entry(of).and_modify(|count| *count += 1).or_insert(0);
+                current = format!("{of}[{count}]");
+            } else if let Some(header) = line.strip_prefix('[').and_then(|header| header.rsplit_once(']')) {
+                let of = header.0.trim();
+                current =
+                    match of.split_once('.').and_then(|(list, rest)| Some((list, counts.get(list)?, rest))) {
+                        Some((list, count, rest)) => format!("{list}[{count}].{rest}"),
+                        None => of.to_owned(),
+                    };
+            } else {
+                if line.split('=').next().is_some_and(|written| written.trim() == name)
+                    && (current == table || (!table.is_empty() && current.starts_with(&format!("{table}."))))
+                {
                     return Some(n + 1);
                 }
-            } else if line.split('=').next().is_some_and(|written| written.trim() == name)
-                && (current == table || (!table.is_empty() && current.starts_with(&format!("{table}."))))
-            {
+                continue;
+            }
+            if current == key {
                 return Some(n + 1);
             }
+            if current == table && table.ends_with(']') {
+                indexed = Some(n + 1);
+            }
         }
-        None
+        indexed
     }
 }

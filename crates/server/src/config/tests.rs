@@ -111,6 +111,45 @@ fn a_wrong_setting_says_where_what_and_what_was_expected() {
 }
 
 #[test]
+fn a_parameter_that_the_provider_does_not_know_is_refused_by_its_name() {
+    let own = "model = \"openai/x\"\n[model_settings.\"openai/x\"]\n";
+    let key = [("OPENAI_API_KEY", "k")];
+    for (file, expected) in [
+        (
+            format!("{own}params = {{ reasoning_budget = 2048 }}"),
+            "/loquat.toml:3: model_settings.\"openai/x\".params = 2048: expected parameters that openai/x takes: OpenAI has no setting like reasoning_budget; use reasoning_effort",
+        ),
+        (
+            format!("{own}[model_settings.\"openai/x\".params]\ntop_p = 2.0"),
+            "/loquat.toml:4: model_settings.\"openai/x\".params.top_p = 2.0: expected parameters that openai/x takes: OpenAI takes top_p from 0 to 1",
+        ),
+        (
+            "model = \"anthropic/claude-x\"\n[params]\ntemperature = 1.5".to_owned(),
+            "/loquat.toml:3: params.temperature = 1.5: expected parameters that anthropic/claude-x takes: Anthropic takes temperature from 0 to 1",
+        ),
+        (
+            "model = \"amazon.nova-lite-v1:0\"\nparams = { reasoning_budget = 2048 }".to_owned(),
+            "/loquat.toml:2: params = 2048: expected parameters that amazon.nova-lite-v1:0 takes: Amazon Bedrock has no setting like reasoning_budget for this model; set `extra` to what its maker documents",
+        ),
+    ] {
+        assert_eq!(load(&file, &key).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_wrong_setting_of_a_tool_says_its_line() {
+    let good = "[[mcp]]\nname = \"a\"\nurl = \"https://a.example/mcp\"\n";
+    for (file, line) in [
+        (format!("{good}[[mcp]]\nname = \"b\"\n"), 4),
+        (format!("{good}[[mcp]]\nname = \"b\"\nurl = \"nowhere\"\n"), 6),
+        (format!("{good}[[mcp]]\nname = \"a\"\ncommand = \"x\"\n"), 5),
+    ] {
+        let said = load(&file, &[]).unwrap_err();
+        assert!(said.starts_with(&format!("/loquat.toml:{line}: mcp[1]")), "{said}");
+    }
+}
+
+#[test]
 fn tools_are_settings_like_the_others() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("tools")).unwrap();

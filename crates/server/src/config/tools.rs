@@ -31,8 +31,14 @@ pub(super) fn tools(
             key if key.starts_with("TOOLS_CONFIG") => "tools_config",
             key => key,
         };
-        let table = key.split(['[', '.']).next().unwrap_or(key);
-        ConfigError { key: error.key.clone(), ..places.wrong(table, "what is written there", &error.problem) }
+        // What is not written itself is missing from the table around it.
+        let around = std::iter::successors(Some(key), |key| key.rsplit_once('.').map(|(table, _)| table));
+        let written = around.clone().find(|key| places.has(key)).or(around.last()).unwrap_or(key);
+        let expected = match error.problem.strip_prefix("expected ") {
+            Some(expected) => expected.to_owned(),
+            None => format!("something else: {}", error.problem),
+        };
+        ConfigError { key: error.key.clone(), ..places.wrong(written, "what is written there", &expected) }
     };
     let mut tools = ToolsConfig {
         tools: raw.tools.clone().unwrap_or_default(),

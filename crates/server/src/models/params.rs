@@ -30,6 +30,22 @@ pub enum ParamError {
     },
 }
 
+impl ParamError {
+    /// The parameter.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unsupported { name, .. } | Self::Range { name, .. } => name,
+        }
+    }
+
+    /// What the parameter is, as it might be written.
+    #[must_use]
+    pub fn value(&self, params: &Params) -> String {
+        serde_json::to_value(params).map_or_else(|_| String::new(), |all| all[self.name()].to_string())
+    }
+}
+
 /// What one call's own parameters leave open comes from the configuration.
 pub(super) fn merged(call: &Params, configured: &Params) -> Params {
     Params {

@@ -1,6 +1,7 @@
 //! Runs over a store in memory or in a folder: engines as processes, a model that plays scripts.
 
 mod busy;
+mod consent;
 mod counts;
 mod other_process;
 mod resume;
@@ -66,12 +67,23 @@ impl Process {
         model: Arc<dyn Model>,
         tools: Vec<Arc<dyn Tool>>,
     ) -> Self {
+        Self::with_times(store, journals, clock, model, tools, Times::default())
+    }
+
+    fn with_times(
+        store: &Arc<dyn BlobStore>,
+        journals: Arc<dyn Journals>,
+        clock: Clock,
+        model: Arc<dyn Model>,
+        tools: Vec<Arc<dyn Tool>>,
+        times: Times,
+    ) -> Self {
         let sessions = Sessions {
             store: Arc::clone(store),
             index: Arc::new(BlobIndex::new(Arc::clone(store), None)),
             journals,
             clock,
-            times: Times::default(),
+            times,
             listing: Listing::End,
         };
         let tools = tools.into_iter().chain([Arc::new(Look::new()) as Arc<dyn Tool>]);

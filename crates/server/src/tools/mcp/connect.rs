@@ -42,8 +42,19 @@ pub(super) enum ConnectError {
     Spawn(std::io::Error),
     #[error("the HTTP client could not be made: {0}")]
     Client(reqwest::Error),
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Handshake(Box<ClientInitializeError>),
+}
+
+/// What went wrong, without the names of types that the library's own words are full of.
+fn words(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => {
+            format!("the connection failed: {}", super::root(error.error.as_ref()))
+        }
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => words(fallback),
+        error => error.to_string(),
+    }
 }
 
 /// The last lines a child wrote to its error output: shown to the owner by `loquat check`, never logged.

@@ -23,7 +23,7 @@ pub(super) struct Http {
     tokens: Option<Arc<TokenSource>>,
 }
 
-type Failure = StreamableHttpError<reqwest::Error>;
+pub(super) type Failure = StreamableHttpError<reqwest::Error>;
 type Events = BoxStream<'static, Result<Sse, SseError>>;
 
 impl Http {

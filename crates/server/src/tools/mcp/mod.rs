@@ -107,3 +107,18 @@ pub(crate) fn child_env(
     let base = base.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone())));
     base.chain(listed.iter().map(|(name, value)| (name.clone(), value.clone()))).collect()
 }
+
+/// The innermost cause: the outer ones name types of the transport.
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    loop {
+        // The transport does not say what caused its failures.
+        let inner = match cause.downcast_ref() {
+            Some(http::Failure::Client(error)) => Some(error as _),
+            _ => cause.source(),
+        };
+        let Some(inner) = inner else { break };
+        cause = inner;
+    }
+    cause.to_string().chars().take(300).collect()
+}

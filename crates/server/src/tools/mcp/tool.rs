@@ -122,22 +122,13 @@ impl McpTool {
             }
             ServiceError::TransportSend(error) => {
                 self.shared.suspect();
-                format!("its server could not be reached: {}", root(error.error.as_ref()))
+                format!("its server could not be reached: {}", super::root(error.error.as_ref()))
             }
             ServiceError::UnexpectedResponse => "its answer is not one that the protocol knows".to_owned(),
             ServiceError::Cancelled { .. } => "its server cancelled the call".to_owned(),
             error => error.to_string(),
         }
     }
-}
-
-/// The innermost cause: the outer ones name types of the transport.
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string().chars().take(300).collect()
 }
 
 #[async_trait]

@@ -60,7 +60,11 @@ async fn a_start_never_waits_for_a_server_that_does_not_come() {
     assert!(began.elapsed() < Duration::from_millis(200));
     assert_eq!(names(&toolbox).await, ["calculator"]);
     assert!(began.elapsed() < Duration::from_secs(5));
-    for (name, why) in [("missing", "could not be started"), ("closed", ""), ("silent", "within 1 s")] {
+    for (name, why) in [
+        ("missing", "could not be started"),
+        ("closed", "the connection failed: Connection refused"),
+        ("silent", "within 1 s"),
+    ] {
         let status = state(&toolbox, name, SourceState::Down).await;
         assert!(status.error.as_ref().is_some_and(|error| error.contains(why)), "{status:?}");
     }
