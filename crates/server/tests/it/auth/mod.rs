@@ -1,6 +1,7 @@
 //! Sign-in, ownership and limits, through the front door: the service as it is put together from its settings, a real
 //! socket, the mock model server.
 
+mod bodies;
 mod described;
 mod limits;
 mod marked;
