@@ -122,7 +122,7 @@ fn children(pid: u32) -> Vec<u32> {
 
 /// Nanoseconds on a CPU of all threads, in seconds; the scheduler's own count, because that of the process has a step of
 /// 10 ms.
-fn cpu_of(pid: u32) -> f64 {
+pub(crate) fn cpu_of(pid: u32) -> f64 {
     let nanoseconds = tasks(pid).filter_map(|task| {
         let text = std::fs::read_to_string(format!("{task}/schedstat")).ok()?;
         text.split_whitespace().next()?.parse::<f64>().ok()
@@ -130,7 +130,8 @@ fn cpu_of(pid: u32) -> f64 {
     nanoseconds.sum::<f64>() / 1e9
 }
 
-fn resident_of(pid: u32) -> f64 {
+/// Resident memory of a process, in KiB.
+pub(crate) fn resident_of(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
     line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0.0)

@@ -126,7 +126,7 @@ fn limit_command(port: u16, mock: SocketAddr, translate: bool) -> Result<Command
 }
 
 /// The variables that lead Bedrock's clients, ours and boto3, to the mock.
-fn bedrock(command: &mut Command, mock: SocketAddr) {
+pub(crate) fn bedrock(command: &mut Command, mock: SocketAddr) {
     command
         .env("MODEL_ID", "mock")
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{mock}"))

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::program::{built, need, program, root, run as run_program, step};
-use crate::{python, web};
+use crate::{package, python, web};
 
 /// What `bench` accepts.
 #[derive(clap::Args)]
@@ -30,10 +30,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "cargo",
         ["build", "--release", "--package", "loquat", "--package", "loquat-bench"],
     ))?;
+    // Last: the build before made one with the embedded model.
+    let bootstrap = package::lambda_binary()?;
     step("measuring");
     run_program(
         program(&built("release", "loquat-bench")?.to_string_lossy(), ["report", "--loquat"])
             .arg(built("release", "loquat")?)
+            .arg("--bootstrap")
+            .arg(bootstrap)
             .arg("--python")
             .arg(peer)
             .arg("--out")

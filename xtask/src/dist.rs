@@ -9,7 +9,7 @@ use crate::program::{capture, find, program, root, run as run_program, step, tar
 use crate::{archive, sbom, web};
 
 /// The binaries for Lambda: the word in their names, the target they are built for.
-const LAMBDA: &[(&str, &str)] =
+pub(crate) const LAMBDA: &[(&str, &str)] =
     &[("arm64", "aarch64-unknown-linux-musl"), ("x86_64", "x86_64-unknown-linux-musl")];
 
 /// What `dist` accepts.
@@ -68,14 +68,11 @@ fn lambda(host: &str, folder: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for (word, triple) in LAMBDA {
         let native = triple.starts_with(own);
-        let target = match (is_installed(triple) && find("cargo-zigbuild").is_some(), native) {
+        let target = match (can_build(triple), native) {
             (true, _) => Some(*triple),
             (false, true) => None,
             (false, false) => {
-                println!(
-                    "No binary for Lambda on {word}: that needs `rustup target add {triple}` and cargo-zigbuild (`pip \
-                     install cargo-zigbuild ziglang`)."
-                );
+                println!("{}", missing(word, triple));
                 continue;
             }
         };
@@ -101,7 +98,7 @@ fn describe(loquat: &Path, folder: &Path) -> Result<()> {
 }
 
 /// Builds a binary of the release profile and gives its path.
-fn build(binary: &str, more: &[&str], target: Option<&str>) -> Result<PathBuf> {
+pub(crate) fn build(binary: &str, more: &[&str], target: Option<&str>) -> Result<PathBuf> {
     let verb = if target.is_some() { "zigbuild" } else { "build" };
     let mut command =
         program("cargo", [verb, "--release", "--locked", "--package", "loquat", "--bin", binary]);
@@ -138,10 +135,23 @@ fn commit_time() -> Result<String> {
     capture(&mut program("git", ["log", "-1", "--format=%ct"]))
 }
 
-fn host() -> Result<String> {
+pub(crate) fn host() -> Result<String> {
     let text = capture(&mut program("rustc", ["-vV"]))?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc does not say what machine this is")?.to_owned())
+}
+
+/// Whether this machine can build static binaries for a target.
+pub(crate) fn can_build(triple: &str) -> bool {
+    is_installed(triple) && find("cargo-zigbuild").is_some()
+}
+
+/// Why there is no binary for a processor.
+pub(crate) fn missing(word: &str, triple: &str) -> String {
+    format!(
+        "No binary for Lambda on {word}: that needs `rustup target add {triple}` and cargo-zigbuild (`pip install \
+         cargo-zigbuild ziglang`)."
+    )
 }
 
 /// Whether the standard library of a target is there.

@@ -144,6 +144,7 @@ struct Shared {
     running: Mutex<HashMap<String, mpsc::UnboundedSender<Part>>>,
     init_errors: Mutex<Vec<String>>,
     invocations: AtomicU64,
+    polls: AtomicU64,
     live: AtomicUsize,
 }
 
@@ -185,6 +186,7 @@ impl Emulator {
             running: Mutex::default(),
             init_errors: Mutex::default(),
             invocations: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
             live: AtomicUsize::new(0),
         });
         let mut listeners = tokio::task::JoinSet::new();
@@ -254,6 +256,11 @@ impl Emulator {
     /// How many invocations there were.
     pub fn invocations(&self) -> u64 {
         self.shared.invocations.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// How often functions asked for an event.
+    pub fn polls(&self) -> u64 {
+        self.shared.polls.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// What functions said when they could not start.

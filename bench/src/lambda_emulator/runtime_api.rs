@@ -26,6 +26,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn next(State(shared): State<Arc<Shared>>) -> Response {
+    shared.polls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let waiting = shared.next.lock().await.recv().await;
     let Some(waiting) = waiting else { return http_status(410) };
     Response::builder()

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::measure::{Effort, latency, paced, sessions, stalled, start, throughput};
+use crate::measure::{Effort, lambda, latency, paced, sessions, stalled, start, throughput};
 use crate::process::load;
 use crate::systems::{Places, System};
 
@@ -18,6 +18,9 @@ pub struct Args {
     /// The `loquat` binary (release).
     #[arg(long)]
     loquat: PathBuf,
+    /// The `bootstrap` binary as it goes to Lambda (release, without the embedded model); without it Lambda is left out.
+    #[arg(long)]
+    bootstrap: Option<PathBuf>,
     /// The interpreter with bench/peer/requirements.txt installed; without it the peers are left out.
     #[arg(long)]
     python: Option<PathBuf>,
@@ -54,7 +57,16 @@ pub(crate) struct Measured {
     systems: Vec<Figures>,
     sessions: Vec<sessions::Turn>,
     sizes: sizes::Sizes,
+    lambda: Option<Lambda>,
     minutes: f64,
+}
+
+/// What is measured of the Lambda function.
+#[derive(Debug)]
+pub(crate) struct Lambda {
+    cold: lambda::ColdStart,
+    /// The package's size in bytes.
+    package: u64,
 }
 
 /// Measures and writes.
@@ -83,12 +95,27 @@ pub async fn run(args: Args) -> Result<()> {
     let lengths: &[usize] = if args.quick { &[10, 100] } else { &[10, 100, 1000, 10_000] };
     let sessions = sessions::measure(&places, mock.addr, lengths).await?;
     let sizes = sizes::measure(&places)?;
+    let mut function = None;
+    if let Some(bootstrap) = &args.bootstrap {
+        println!("Lambda");
+        let cold = lambda::cold_start(bootstrap, mock.addr, effort).await.context("Lambda")?;
+        let package = lambda::package(&places, bootstrap)?;
+        println!(
+            "  zip {:.1} MB; cold start: {:.1} ms to ready ({:.1} ms of CPU), {:.1} ms to the first text",
+            megabytes(package),
+            cold.ready_ms,
+            cold.ready_cpu_ms,
+            cold.first_text_ms
+        );
+        function = Some(Lambda { cold, package });
+    }
     let measured = Measured {
         quick: args.quick,
         direct: baseline,
         systems,
         sessions,
         sizes,
+        lambda: function,
         minutes: began.elapsed().as_secs_f64() / 60.0,
     };
     drop(mock);
@@ -96,6 +123,11 @@ pub async fn run(args: Args) -> Result<()> {
     write::results(&places.bench, &measured)?;
     println!("{}", places.bench.join("RESULTS.md").display());
     Ok(())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a size for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }
 
 async fn measure(

@@ -49,6 +49,7 @@ fn text(measured: &Measured) -> Result<String> {
     streams(&mut out, measured)?;
     long_sessions(&mut out, measured)?;
     sizes(&mut out, measured)?;
+    function(&mut out, measured)?;
     Ok(out)
 }
 
@@ -340,6 +341,30 @@ fn long_sessions(out: &mut String, measured: &Measured) -> Result<()> {
     for turn in &measured.sessions {
         writeln!(out, "| {} | {} | {} |", turn.messages, short(turn.turn_ms), short(turn.cpu_ms))?;
     }
+    Ok(())
+}
+
+/// The Lambda function: its package and its start.
+fn function(out: &mut String, measured: &Measured) -> Result<()> {
+    let Some(function) = &measured.lambda else { return Ok(()) };
+    let (cold, zip) = (function.cold, super::megabytes(function.package));
+    let marked = |value: f64, goal: f64| {
+        let mark = if value <= goal { "" } else { "**" };
+        format!("{mark}{}{mark} (goal: {goal})", short(value))
+    };
+    writeln!(
+        out,
+        "\n## Lambda\n\n`bootstrap` behind the emulator of API Gateway and the Runtime API: from the spawn, without Lambda's own time for an\n\
+         instance. **Bold** falls short of its goal.\n\n\
+         | | |\n|---|---|\n| zip, MB | {} |\n| CPU until ready, ms | {} |\n| ready, ms | {} |\n| spawn to first text, ms | {} |\n\
+         | first text of a running instance, ms | {} |\n| resident when ready, MiB | {} |",
+        marked(zip, 12.0),
+        marked(cold.ready_cpu_ms, 25.0),
+        short(cold.ready_ms),
+        short(cold.first_text_ms),
+        short(cold.warm_first_text_ms),
+        short(cold.ready_mib)
+    )?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use loquat_cloud::{agent::Agent, package};
+use loquat_cloud::{agent::Agent, package, settings::Architecture};
 
 /// Write the zip that Lambda runs: the same inputs give the same bytes.
 #[derive(clap::Args, Clone, Debug)]
@@ -17,13 +17,33 @@ pub(crate) struct Args {
     /// The `bootstrap` binary [default: the one beside this program]
     #[arg(long)]
     bootstrap: Option<PathBuf>,
+    /// The processor, in place of what `[deploy]` says
+    #[arg(long, value_enum)]
+    architecture: Option<Processor>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Processor {
+    Arm64,
+    #[value(name = "x86_64")]
+    X86_64,
 }
 
 #[allow(clippy::print_stdout, clippy::needless_pass_by_value)]
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let agent = Agent::read(&args.folder)?;
+    let mut agent = Agent::read(&args.folder)?;
+    if let Some(chosen) = args.architecture {
+        agent.names_architecture = true;
+        agent.deploy.architecture = match chosen {
+            Processor::Arm64 => Architecture::Arm64,
+            Processor::X86_64 => Architecture::X86_64,
+        };
+    }
+    let (bootstrap, gave_way) = package::choose_bootstrap(&mut agent, args.bootstrap.as_deref())?;
     let architecture = agent.deploy.architecture;
-    let bootstrap = package::find_bootstrap(args.bootstrap.as_deref(), architecture)?;
+    if gave_way {
+        println!("{}", package::other_processor(architecture));
+    }
     let package = package::build(&args.folder, &bootstrap, architecture)?;
     std::fs::write(&args.out, &package.bytes).with_context(|| args.out.display().to_string())?;
     let glibc = match package.binary.glibc {

@@ -22,6 +22,8 @@ pub struct Agent {
     pub tools: Tools,
     /// The Lambda functions that are its tools: ARNs, or names in the stack's own account.
     pub lambda_tools: Vec<String>,
+    /// Whether the file chooses the processor; else the default gives way to what is at hand.
+    pub names_architecture: bool,
     /// The `[deploy]` table.
     pub deploy: Settings,
 }
@@ -98,7 +100,18 @@ impl Agent {
         let prompt = assets::prompt(&table, environment);
         let tools = assets::tools(&table, environment).map_err(parse)?;
         let lambda_tools = lambda_tools(&table, &deploy);
-        Ok(Self { folder: folder.to_path_buf(), name, models, prompt, tools, lambda_tools, deploy })
+        let names_architecture =
+            table.get("deploy").is_some_and(|deploy| deploy.get("architecture").is_some());
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            name,
+            models,
+            prompt,
+            tools,
+            lambda_tools,
+            names_architecture,
+            deploy,
+        })
     }
 }
 

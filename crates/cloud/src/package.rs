@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
+    agent::Agent,
     elf::{self, Binary, ElfError},
     settings::Architecture,
 };
@@ -20,7 +21,7 @@ use crate::{
 const UNPACKED_LIMIT: u64 = 250 * 1024 * 1024;
 
 /// Starts the same binary as an ordinary server for the Lambda Web Adapter.
-const RUN_SH: &str = "#!/bin/sh\n# The handler where the Lambda Web Adapter layer is in front.\nexec \"${LAMBDA_TASK_ROOT:-.}/bootstrap\"\n";
+pub const RUN_SH: &str = "#!/bin/sh\n# The handler where the Lambda Web Adapter layer is in front.\nexec \"${LAMBDA_TASK_ROOT:-.}/bootstrap\"\n";
 
 /// Folders that never belong into a package.
 const LEFT_OUT: &[&str] = &["node_modules", "target", "data", "__pycache__", "cdk.out"];
@@ -181,6 +182,43 @@ fn is_same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
+/// Finds the binary for an agent. Where `loquat.toml` leaves the processor open and there is no binary for the default,
+/// the agent is made for the processor that there is one for; the second value tells that this happened.
+///
+/// # Errors
+/// When there is none.
+pub fn choose_bootstrap(agent: &mut Agent, named: Option<&Path>) -> Result<(PathBuf, bool), PackageError> {
+    let wanted = agent.deploy.architecture;
+    let found = find_bootstrap(named, wanted);
+    if agent.names_architecture {
+        return Ok((found?, false));
+    }
+    let (path, architecture) = match (named, found) {
+        (Some(path), _) => {
+            let binary = std::fs::read(path).ok().and_then(|data| elf::inspect(&data).ok());
+            (path.to_path_buf(), binary.map_or(wanted, |binary| binary.architecture))
+        }
+        (None, Ok(path)) => (path, wanted),
+        (None, Err(error)) => {
+            let other = match wanted {
+                Architecture::Arm64 => Architecture::X86_64,
+                Architecture::X86_64 => Architecture::Arm64,
+            };
+            (find_bootstrap(None, other).map_err(|_| error)?, other)
+        }
+    };
+    agent.deploy.architecture = architecture;
+    Ok((path, architecture != wanted))
+}
+
+/// What is said where the default processor gave way.
+pub fn other_processor(architecture: Architecture) -> String {
+    format!(
+        "made for {}: there is no `bootstrap` for the default processor here ([deploy] architecture chooses)",
+        architecture.as_str()
+    )
+}
+
 /// Finds the binary for a processor: the one named, else beside this program or in a build's output.
 ///
 /// # Errors
@@ -255,6 +293,26 @@ mod tests {
         let package = build_without(folder.path(), &exe, architecture, Some(&moved)).unwrap();
         assert_eq!(package.files, ["bootstrap", "loquat.toml", "run.sh", "skills/tools/a.md"]);
         assert_eq!(archive(&moved).unwrap().1, 1);
+    }
+
+    #[test]
+    fn the_default_processor_gives_way_and_a_chosen_one_does_not() {
+        let (exe, own) = own();
+        let other = if own == Architecture::Arm64 { "x86_64" } else { "arm64" };
+        let folder = tempfile::tempdir().unwrap();
+        let agent = |config: &str| {
+            std::fs::write(folder.path().join("loquat.toml"), config).unwrap();
+            Agent::read(folder.path()).unwrap()
+        };
+        let mut open = agent("[deploy]\nname = \"a\"\n");
+        let gave_way = open.deploy.architecture != own;
+        assert_eq!(choose_bootstrap(&mut open, Some(&exe)).unwrap(), (exe.clone(), gave_way));
+        assert_eq!(open.deploy.architecture, own);
+        let mut chosen = agent(&format!("[deploy]\narchitecture = \"{other}\"\n"));
+        assert_eq!(choose_bootstrap(&mut chosen, Some(&exe)).unwrap(), (exe.clone(), false));
+        assert_eq!(chosen.deploy.architecture.as_str(), other);
+        let error = build(folder.path(), &exe, chosen.deploy.architecture).unwrap_err().to_string();
+        assert!(error.contains(other), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::support::{Events, ModelServer, binary};
 
 fn agent_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    write_config(folder.path(), 256);
+    write_config(folder.path(), 256, 0);
     std::fs::write(folder.path().join("prompt.md"), "Be brief.").unwrap();
     std::fs::create_dir(folder.path().join("tools")).unwrap();
     write_tool(folder.path(), "greet");
@@ -39,12 +39,15 @@ fn told_to_model(request: &serde_json::Value) -> (String, Vec<String>) {
     (system, tools.map(|tool| tool["function"]["name"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
-fn write_config(folder: &Path, memory: u32) {
+fn write_config(folder: &Path, memory: u32, tags: usize) {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    // Tags are on most resources: a few long ones make a template that must be read from S3.
+    let tags: Vec<String> = (0..tags).map(|n| format!("tag{n} = \"{}\"", "x".repeat(250))).collect();
     let config = format!(
         "model = \"openai/test\"\nsystem_prompt_file = \"prompt.md\"\n[page]\nname = \"Cycle\"\n[deploy]\narchitecture = \"{architecture}\"\n\
-         memory_mb = {memory}\n# MiniStack does not know the resource that styles the newer page.\n\
-         [deploy.auth]\nmanaged_login = false\n[deploy.environment]\nLOQUAT_CONNECT_WAIT_MS = \"30000\"\n"
+         memory_mb = {memory}\ntags = {{ {} }}\n# MiniStack does not know the resource that styles the newer page.\n\
+         [deploy.auth]\nmanaged_login = false\n[deploy.environment]\nLOQUAT_CONNECT_WAIT_MS = \"30000\"\n",
+        tags.join(", ")
     );
     std::fs::write(folder.join("loquat.toml"), config).unwrap();
 }
@@ -199,13 +202,15 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
             model.lock().await.answers(&["one ", "two ", "three"]).await;
         }
     });
-    write_config(folder.path(), 512);
+    write_config(folder.path(), 512, 8);
     let url = emulator.url();
     let words = ["deploy", "--yes", "--bootstrap", "/bin/true", "--api-url", &url];
     let told = loquat(&ministack.url, arguments(&words, folder.path())).await;
     assert!(told.contains("Modify") && told.contains("answers as it should"), "{told}");
     let configuration = aws.function(&output("FunctionName")).await.unwrap();
     assert_eq!(configuration["MemorySize"], 512);
+    let template = template::to_compact_json(&template::build(&Agent::read(folder.path()).unwrap()));
+    assert!(template.len() > 51_200, "{}", template.len());
     answering.abort();
 
     loquat(&ministack.url, arguments(&["destroy", "--yes"], folder.path())).await;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use loquat_bench::lambda_emulator::{Emulator, Options};
+use loquat_bench::measure::{Effort, lambda};
+use loquat_bench::mock::{MockServer, Scenario};
 use loquat_cloud::aws::Aws;
+use loquat_cloud::package;
 use serde_json::{Value, json};
 
 use super::ministack::{MiniStack, REGION};
@@ -102,6 +105,17 @@ async fn an_answer_longer_than_an_invocation_goes_on_in_another_instance() {
     assert_eq!(texts, ["what time is it?", "Let me look. ", "It is late."], "{session}");
 }
 
+/// What `cargo xtask bench` prints of Lambda, by the same code, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_start_is_measured_from_the_spawn() {
+    let mock = MockServer::start(Scenario::words("say=\"hi\"")).await.unwrap();
+    let effort = Effort { rounds: 1, seconds: 0.0 };
+    let address = mock.url().strip_prefix("http://").unwrap().parse().unwrap();
+    let cold = lambda::cold_start(&bootstrap(), address, effort).await.unwrap();
+    assert!(cold.ready_cpu_ms > 0.0 && cold.ready_mib > 1.0, "{cold:?}");
+    assert!(cold.first_text_ms > cold.warm_first_text_ms && cold.warm_first_text_ms > 0.0, "{cold:?}");
+}
+
 /// The layer's wrapper starts `run.sh`, which starts `bootstrap` as a plain server; the adapter speaks to Lambda.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_the_lambda_web_adapter_frames_arrive_while_the_run_goes_on() {
@@ -114,12 +128,16 @@ async fn behind_the_lambda_web_adapter_frames_arrive_while_the_run_goes_on() {
             ("AWS_LWA_INVOKE_MODE", "response_stream"),
             ("AWS_LWA_READINESS_CHECK_PATH", "/health"),
             ("AWS_LWA_PORT", &port),
-            ("AWS_LWA_REMOVE_BASE_PATH", "/prod"),
             ("PORT", &port),
+            ("LAMBDA_TASK_ROOT", bootstrap().parent().unwrap().to_str().unwrap()),
         ],
     );
     let mut emulator = Emulator::start(Options::default()).await.unwrap();
-    emulator.spawn(&bootstrap(), &[], &environment).unwrap();
+    // The handler, as it is in the package.
+    let folder = tempfile::tempdir().unwrap();
+    let handler = folder.path().join("run.sh");
+    std::fs::write(&handler, package::RUN_SH).unwrap();
+    emulator.spawn(&PathBuf::from("/bin/sh"), &[handler.display().to_string()], &environment).unwrap();
     // `cargo xtask test` installs it in the target folder, beside the profiles.
     let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
     let adapter = target.join("tools/bin/lambda-adapter");

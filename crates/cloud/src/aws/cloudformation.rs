@@ -115,6 +115,15 @@ impl<T> Default for Members<T> {
     }
 }
 
+/// A template: itself, or where it is on S3, as those must be that are larger than 51 200 bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Template<'a> {
+    /// The text.
+    Body(&'a str),
+    /// The object's address.
+    Url(&'a str),
+}
+
 /// What a change set is made of.
 #[derive(Debug)]
 pub struct NewChangeSet<'a> {
@@ -125,7 +134,7 @@ pub struct NewChangeSet<'a> {
     /// Whether the stack is new.
     pub create: bool,
     /// The template.
-    pub template: &'a str,
+    pub template: Template<'a>,
     /// Parameter names and values.
     pub parameters: &'a [(String, String)],
     /// Tags on every resource that takes some.
@@ -185,11 +194,15 @@ impl Aws {
     /// # Errors
     /// When CloudFormation refuses the template.
     pub async fn create_change_set(&self, new: &NewChangeSet<'_>) -> Result<(), AwsError> {
+        let (template, text) = match new.template {
+            Template::Body(text) => ("TemplateBody", text),
+            Template::Url(url) => ("TemplateURL", url),
+        };
         let mut parameters = vec![
             ("StackName".to_owned(), new.stack),
             ("ChangeSetName".to_owned(), new.name),
             ("ChangeSetType".to_owned(), if new.create { "CREATE" } else { "UPDATE" }),
-            ("TemplateBody".to_owned(), new.template),
+            (template.to_owned(), text),
             ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM"),
         ];
         for (index, (key, value)) in (1..).zip(new.parameters) {

@@ -107,6 +107,11 @@ impl Aws {
         self.call(put).await.map(drop)
     }
 
+    /// The address of an object, as other services of AWS are told it.
+    pub fn object_url(&self, bucket: &str, key: &str) -> String {
+        format!("{}{}", self.endpoint(SERVICE), object_path(bucket, key))
+    }
+
     /// Reads an object; `None` where there is none.
     ///
     /// # Errors

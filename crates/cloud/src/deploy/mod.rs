@@ -13,7 +13,10 @@ use std::{
 use crate::{
     agent::{Agent, AgentError},
     assets::Assets,
-    aws::{Aws, AwsError, cloudformation::NewChangeSet},
+    aws::{
+        Aws, AwsError,
+        cloudformation::{NewChangeSet, Template},
+    },
     package::{self, PackageError},
     settings::{Communication, Hosting},
     template,
@@ -26,8 +29,9 @@ pub(crate) use progress::follow;
 /// How often CloudFormation is asked what it has done.
 const POLL: Duration = Duration::from_millis(700);
 
-/// CloudFormation's limit for a template that is sent along.
+/// CloudFormation's limit for a template that is sent along, and for one that it reads from S3.
 const TEMPLATE_LIMIT: usize = 51_200;
+const TEMPLATE_LIMIT_ON_S3: usize = 1_000_000;
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +73,7 @@ pub enum DeployError {
     #[error("[deploy.overrides] names {} that the stack does not have", .0.join(", "))]
     Overrides(Vec<String>),
     /// The template is too large.
-    #[error("the template has {0} bytes, CloudFormation takes {TEMPLATE_LIMIT}; use fewer overrides")]
+    #[error("the template has {0} bytes, CloudFormation takes {TEMPLATE_LIMIT_ON_S3}; use fewer overrides")]
     TemplateSize(usize),
     /// AgentCore needs an image.
     #[error("hosting = \"agentcore\" needs --image: build deploy/Dockerfile for arm64 and push it to ECR")]
@@ -103,12 +107,20 @@ pub enum DeployError {
 /// # Errors
 /// Whatever stopped it, in words that say what to do.
 pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui) -> Result<(), DeployError> {
-    let agent = Agent::read(&options.folder)?;
+    let mut agent = Agent::read(&options.folder)?;
+    let bootstrap = match (agent.deploy.hosting, &options.image) {
+        (Hosting::Agentcore, None) => return Err(DeployError::NoImage),
+        (Hosting::Agentcore, Some(_)) => PathBuf::new(),
+        _ => {
+            let (path, gave_way) = package::choose_bootstrap(&mut agent, options.bootstrap.as_deref())?;
+            if gave_way {
+                ui.say(&package::other_processor(agent.deploy.architecture));
+            }
+            path
+        }
+    };
     let template = checked_template(&agent)?;
     let settings = &agent.deploy;
-    if settings.hosting == Hosting::Agentcore && options.image.is_none() {
-        return Err(DeployError::NoImage);
-    }
     let aws = Aws::load(settings.region.as_deref()).await?;
     let account = aws.account().await?;
     ui.say(&format!("{} -> account {account}, {}", settings.name, aws.region()));
@@ -128,7 +140,7 @@ pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui)
         parameters.push(("ImageUri".into(), image.clone()));
     } else {
         let moved = assets.moved.as_deref();
-        let key = upload_package(&aws, &agent, &bucket, options.bootstrap.as_deref(), moved, ui).await?;
+        let key = upload_package(&aws, &agent, &bucket, &bootstrap, moved, ui).await?;
         if options.code_only {
             return code_only(&aws, &agent, &bucket, &key, &assets, ui).await;
         }
@@ -138,7 +150,7 @@ pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui)
         let kept = aws.has_api_log_role().await?;
         parameters.push(("ApiLogRole".into(), if kept { "keep" } else { "make" }.into()));
     }
-    let changed = apply(&aws, &agent, &template, &parameters, options.yes, ui).await?;
+    let changed = apply(&aws, &agent, &template, &bucket, &parameters, options.yes, ui).await?;
     let stack = aws
         .stack(&settings.name)
         .await?
@@ -204,13 +216,12 @@ async fn upload_package(
     aws: &Aws,
     agent: &Agent,
     bucket: &str,
-    bootstrap: Option<&Path>,
+    bootstrap: &Path,
     left_out: Option<&Path>,
     ui: &mut dyn Ui,
 ) -> Result<String, DeployError> {
     let architecture = agent.deploy.architecture;
-    let bootstrap = package::find_bootstrap(bootstrap, architecture)?;
-    let package = package::build_without(&agent.folder, &bootstrap, architecture, left_out)?;
+    let package = package::build_without(&agent.folder, bootstrap, architecture, left_out)?;
     let key = format!("{}/{}.zip", agent.deploy.name, package.digest);
     #[expect(clippy::cast_precision_loss, reason = "a size for people")]
     let size = package.bytes.len() as f64 / 1_000_000.0;
@@ -287,15 +298,22 @@ async fn apply(
     aws: &Aws,
     agent: &Agent,
     template: &template::Template,
+    bucket: &str,
     parameters: &[(String, String)],
     yes: bool,
     ui: &mut dyn Ui,
 ) -> Result<bool, DeployError> {
     let stack = agent.deploy.name.as_str();
     let body = template::to_compact_json(template);
-    if body.len() > TEMPLATE_LIMIT {
+    let mut url = None;
+    if body.len() > TEMPLATE_LIMIT_ON_S3 {
         return Err(DeployError::TemplateSize(body.len()));
+    } else if body.len() > TEMPLATE_LIMIT {
+        let key = format!("{stack}/template-{}.json", package::digest(body.as_bytes()));
+        aws.put_object(bucket, &key, body.clone().into(), "application/json", "no-store").await?;
+        url = Some(aws.object_url(bucket, &key));
     }
+    let text = url.as_deref().map_or(Template::Body(&body), Template::Url);
     let known = aws.stack(stack).await?;
     // A stack whose first creation failed can only be deleted.
     if known.as_ref().is_some_and(|known| known.stack_status == "ROLLBACK_COMPLETE") {
@@ -309,7 +327,7 @@ async fn apply(
     let name = format!("loquat-{}", stamp());
     let tags: Vec<(String, String)> =
         agent.deploy.tags.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let new = NewChangeSet { stack, name: &name, create, template: &body, parameters, tags: &tags };
+    let new = NewChangeSet { stack, name: &name, create, template: text, parameters, tags: &tags };
     aws.create_change_set(&new).await?;
     let changes = loop {
         let set = aws.change_set(stack, &name).await?;
