@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::Stdio;
 
+use sha2::Digest as _;
+
 use crate::support::{ModelServer, Server, binary, history};
 
 #[tokio::test]
@@ -50,4 +52,25 @@ async fn an_agent_that_is_not_there_is_named() {
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot reach the agent at http://127.0.0.1:1"), "{said}");
+}
+
+#[tokio::test]
+async fn the_doctor_finds_a_healthy_agent_healthy_whoever_may_use_it() {
+    let mut model = ModelServer::start().await;
+    let key = "loquat_0123456789abcdef0123456789abcdef0123456789a";
+    let hash = sha2::Sha256::digest(key).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let keys = format!("ann={hash}");
+    for settings in [&[][..], &[("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", &keys)]] {
+        let server = Server::start(&model, settings).await;
+        let mut args = vec!["doctor", &server.url];
+        if !settings.is_empty() {
+            args.extend(["--token", key]);
+        }
+        let child = binary(&[].into()).args(args).spawn().unwrap();
+        model.answers(&["one ", "two ", "three ", "four ", "five"]).await;
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && told.ends_with("healthy\n"), "{told}");
+        assert!(!told.contains("FAULT") && !told.contains("note"), "{told}");
+    }
 }

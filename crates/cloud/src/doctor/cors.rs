@@ -12,9 +12,9 @@ impl Examination<'_> {
             response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).and_then(|value| value.to_str().ok());
         let status = response.status();
         match allowed {
-            None if self.options.origin.is_none() => self.note(
+            None if !self.must_be_readable() => self.note(
                 "cors_unknown",
-                format!("{what} carries no CORS header for a strange page"),
+                format!("{what} carries no CORS header for {}", self.origin),
                 "give --origin with the page's own origin to look at this",
             ),
             None if status.is_success() => self.fault(
@@ -36,8 +36,13 @@ impl Examination<'_> {
                 "add Access-Control-Allow-Origin to the gateway's own answers (DEFAULT_4XX and DEFAULT_5XX gateway \
                  responses; `always` with nginx's add_header)",
             ),
-            Some(_) => {}
+            Some(_) => self.cors_seen = true,
         }
+    }
+
+    /// Whether a missing CORS header is a fault: the page is known to be one of the agent's, or other answers named it.
+    fn must_be_readable(&self) -> bool {
+        self.options.origin.is_some() || self.cors_seen
     }
 
     pub(super) async fn preflight(&mut self) {
@@ -64,10 +69,10 @@ impl Examination<'_> {
                 format!("OPTIONS /chat answers {status}"),
                 "preflights carry no token: answer them before the authorizer",
             );
-        } else if origin.is_empty() && self.options.origin.is_none() {
+        } else if origin.is_empty() && !self.must_be_readable() {
             self.note(
                 "cors_unknown",
-                "OPTIONS /chat allows no strange page",
+                format!("OPTIONS /chat allows no page of {}", self.origin),
                 "give --origin with the page's own origin",
             );
         } else if origin.is_empty() {

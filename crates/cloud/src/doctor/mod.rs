@@ -38,7 +38,8 @@ pub struct Finding {
 pub struct Options {
     /// A token of a user, for what only users may do.
     pub token: Option<String>,
-    /// The page's origin; without it a missing CORS header may just mean that a stranger asked.
+    /// The page's origin. Without it the agent's own is used, and a CORS header that is missing everywhere may just mean
+    /// that its pages are elsewhere.
     pub origin: Option<String>,
     /// What to ask the agent.
     pub message: String,
@@ -66,9 +67,6 @@ impl Default for Options {
     }
 }
 
-/// An origin that no agent was told of.
-const STRANGER: &str = "https://page.example";
-
 /// What the doctor saw.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -85,6 +83,10 @@ struct Examination<'a> {
     client: Client,
     report: Report,
     clock_checked: bool,
+    /// As which page the doctor asks.
+    origin: String,
+    /// Whether any answer could be read by that page: then all must be.
+    cors_seen: bool,
 }
 
 /// Examines the agent at `url`: the address that `/chat` is under.
@@ -97,8 +99,16 @@ pub async fn examine(url: &str, options: &Options) -> Report {
         .build();
     let Ok(client) = client else { return Report::default() };
     let url = url.trim_end_matches('/').trim_end_matches("/chat").to_owned();
-    let mut examination =
-        Examination { url, options, client, report: Report::default(), clock_checked: false };
+    let own = reqwest::Url::parse(&url).map(|url| url.origin().ascii_serialization());
+    let mut examination = Examination {
+        origin: options.origin.clone().or(own.ok()).unwrap_or_default(),
+        url,
+        options,
+        client,
+        report: Report::default(),
+        clock_checked: false,
+        cors_seen: false,
+    };
     if examination.reach().await {
         let config = examination.config().await;
         examination.preflight().await;
@@ -139,7 +149,7 @@ impl Examination<'_> {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("{}{path}", self.url))
-            .header(header::ORIGIN, self.options.origin.as_deref().unwrap_or(STRANGER))
+            .header(header::ORIGIN, self.origin.as_str())
     }
 
     /// A request as a signed-in page makes it.

@@ -201,6 +201,19 @@ async fn tokens_of_the_wrong_kind_or_time_are_named() {
 }
 
 #[tokio::test]
+async fn without_an_origin_what_other_answers_carry_must_be_on_all() {
+    let seen = async |broken| {
+        let alone = Options { origin: None, ..options(&good()) };
+        let report = examine(&serve(broken).await, &alone).await;
+        report.findings.iter().map(|one| (one.code, one.severity == Severity::Fault)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(Broken::Nothing).await, []);
+    assert_eq!(seen(Broken::NoCorsOn(401)).await, [("cors_missing_401", true)]);
+    // Nothing names the doctor's page: it may be none of the agent's.
+    assert_eq!(seen(Broken::NoCors).await, [("cors_unknown", false)]);
+}
+
+#[tokio::test]
 async fn nobody_there_is_said_so() {
     let report = examine("http://127.0.0.1:9", &Options::default()).await;
     assert_eq!(report.findings[0].code, "unreachable");
