@@ -13,7 +13,7 @@ struct Exception {
     reason: &'static str,
 }
 
-const OPEN_METHODS: &[&str] = &["HealthMethod", "ConfigMethod", "OpenapiMethod"];
+const OPEN_METHODS: &[&str] = &["HealthMethod", "ConfigMethod", "OpenapiMethod", "AgentCardMethod"];
 
 const EXCEPTIONS: &[Exception] = &[
     Exception {

@@ -45,6 +45,16 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
     for (id, part) in OPEN {
         add_path(settings, stack, &mut api, &Path { id, part, method: "GET", open: true });
     }
+    // Other agents read the card before they know how to sign in.
+    let place = json!({
+        "RestApiId": reference("Api"),
+        "ParentId": attribute("Api", "RootResourceId"),
+        "PathPart": ".well-known"
+    });
+    stack.resource("WellKnown", "AWS::ApiGateway::Resource", place);
+    api.push("WellKnown".into());
+    let card = Path { id: "AgentCard", part: "agent-card.json", method: "GET", open: true };
+    add_path_under(settings, stack, &mut api, &reference("WellKnown"), &card);
     for (id, kind) in [("Cors4xx", "DEFAULT_4XX"), ("Cors5xx", "DEFAULT_5XX")] {
         gateway_response(settings, stack, id, kind);
         api.push(id.to_owned());
@@ -82,21 +92,46 @@ struct Path<'a> {
 }
 
 fn add_path(settings: &Settings, stack: &mut Stack, api: &mut Vec<String>, path: &Path<'_>) {
+    add_path_under(settings, stack, api, &attribute("Api", "RootResourceId"), path);
+}
+
+fn add_path_under(
+    settings: &Settings,
+    stack: &mut Stack,
+    api: &mut Vec<String>,
+    parent: &Value,
+    path: &Path<'_>,
+) {
     let resource = format!("{}Resource", path.id);
     stack.resource(
         &resource,
         "AWS::ApiGateway::Resource",
         json!({
             "RestApiId": reference("Api"),
-            "ParentId": attribute("Api", "RootResourceId"),
+            "ParentId": parent,
             "PathPart": path.part
         }),
     );
-    let method = format!("{}Method", path.id);
-    let mut properties = json!({
+    let id = format!("{}Method", path.id);
+    let mut properties = method(&resource, path.method);
+    if settings.auth.kind == AuthKind::Cognito && !path.open {
+        properties["AuthorizationType"] = json!("COGNITO_USER_POOLS");
+        properties["AuthorizerId"] = reference("Authorizer");
+    } else {
+        properties["AuthorizationType"] = json!("NONE");
+    }
+    stack.resource(&id, "AWS::ApiGateway::Method", properties);
+    let options = format!("{}Options", path.id);
+    stack.resource(&options, "AWS::ApiGateway::Method", preflight(settings, &resource));
+    api.extend([resource, id, options]);
+}
+
+/// A method that streams the function's answer.
+fn method(resource: &str, verb: &str) -> Value {
+    json!({
         "RestApiId": reference("Api"),
-        "ResourceId": reference(&resource),
-        "HttpMethod": path.method,
+        "ResourceId": reference(resource),
+        "HttpMethod": verb,
         "Integration": {
             "Type": "AWS_PROXY",
             "IntegrationHttpMethod": "POST",
@@ -104,17 +139,7 @@ fn add_path(settings: &Settings, stack: &mut Stack, api: &mut Vec<String>, path:
             "Uri": sub("arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions/${Function.Arn}/response-streaming-invocations"),
             "TimeoutInMillis": STREAM_TIMEOUT_MS
         }
-    });
-    if settings.auth.kind == AuthKind::Cognito && !path.open {
-        properties["AuthorizationType"] = json!("COGNITO_USER_POOLS");
-        properties["AuthorizerId"] = reference("Authorizer");
-    } else {
-        properties["AuthorizationType"] = json!("NONE");
-    }
-    stack.resource(&method, "AWS::ApiGateway::Method", properties);
-    let options = format!("{}Options", path.id);
-    stack.resource(&options, "AWS::ApiGateway::Method", preflight(settings, &resource));
-    api.extend([resource, method, options]);
+    })
 }
 
 /// The preflight is answered by API Gateway itself: no token, no invocation.

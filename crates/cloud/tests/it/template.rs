@@ -38,7 +38,7 @@ reserved_concurrency = 20
 removal = "retain"
 lambda_tools = ["arn:aws:lambda:eu-west-1:123456789012:function:rates"]
 tags = { team = "payments" }
-environment = { LOQUAT_LOG = "info" }
+environment = { RUST_LOG = "info" }
 secrets = { ANTHROPIC_API_KEY = "bank/anthropic" }
 overrides.Function.EphemeralStorage.Size = 1024
 [deploy.vpc]

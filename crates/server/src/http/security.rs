@@ -26,7 +26,8 @@ pub struct WebConfig {
     /// The names under which this server may be called (`LOQUAT_ALLOWED_HOSTS`), beside those of this machine. Only
     /// checked where it is set, or where nobody signs in and the server listens on loopback.
     pub allowed_hosts: Vec<String>,
-    /// Whether browsers are told to use TLS only. Set it where something in front of the server speaks TLS.
+    /// Whether browsers are told to use TLS only, for the names below this one too. Without it they are told so for this
+    /// name where something in front of the server says that they came by TLS (`X-Forwarded-Proto`).
     pub hsts: bool,
 }
 
@@ -196,7 +197,8 @@ impl Security {
     }
 
     /// Writes the headers of an answer. Each is written once: API Gateway cannot stream an answer that repeats one.
-    fn dress(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>, path: &str) {
+    fn dress(&self, headers: &mut HeaderMap, asked: &Asked) {
+        let (origin, path) = (asked.origin.as_ref(), asked.path.as_str());
         if let Some(allowed) = self.allow_origin(origin, path) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSE_HEADERS));
@@ -215,33 +217,42 @@ impl Security {
             HeaderValue::from_static("same-origin"),
         );
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        if self.hsts {
-            headers.insert(
-                header::STRICT_TRANSPORT_SECURITY,
-                HeaderValue::from_static("max-age=31536000; includeSubDomains"),
-            );
+        if self.hsts || asked.by_tls {
+            let names = if self.hsts { "max-age=31536000; includeSubDomains" } else { "max-age=31536000" };
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(names));
         }
     }
 }
 
+/// What of a request decides on the headers of its answer.
+struct Asked {
+    origin: Option<HeaderValue>,
+    path: String,
+    /// What is in front says so; one that a client made up concerns that client alone.
+    by_tls: bool,
+}
+
 /// The outermost layer: whatever is answered, errors and panics included, goes out through here.
 pub async fn layer(State(security): State<Arc<Security>>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let path = request.uri().path().to_owned();
+    let asked = Asked {
+        origin: request.headers().get(header::ORIGIN).cloned(),
+        path: request.uri().path().to_owned(),
+        by_tls: request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https"),
+    };
     let preflight = request.method() == Method::OPTIONS
-        && origin.is_some()
+        && asked.origin.is_some()
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match security.check(&request) {
         Err(problem) => {
             // The refusal itself may be read by the page that is refused, or its author sees a bare "CORS error".
             let mut refused = problem.into_response();
-            security.dress(refused.headers_mut(), origin.as_ref(), &path);
+            security.dress(refused.headers_mut(), &asked);
             refused.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             return refused;
         }
         Ok(()) if preflight => {
             let mut response = StatusCode::NO_CONTENT.into_response();
-            if security.allow_origin(origin.as_ref(), &path).is_some() {
+            if security.allow_origin(asked.origin.as_ref(), &asked.path).is_some() {
                 let headers = response.headers_mut();
                 headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOW_METHODS));
                 headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOW_HEADERS));
@@ -251,7 +262,7 @@ pub async fn layer(State(security): State<Arc<Security>>, request: Request, next
         }
         Ok(()) => next.run(request).await,
     };
-    security.dress(response.headers_mut(), origin.as_ref(), &path);
+    security.dress(response.headers_mut(), &asked);
     response
 }
 

@@ -120,6 +120,16 @@ async fn a_preflight_is_answered_and_credentials_are_never_allowed() {
 }
 
 #[tokio::test]
+async fn who_came_by_tls_is_told_to_stay_there() {
+    let app = app(&WebConfig::default(), Exposure::SignIn);
+    for (scheme, told) in [("https", Some("max-age=31536000")), ("http", None)] {
+        let (_, headers) = send(&app, "GET", "/sessions", &[("x-forwarded-proto", scheme)]).await;
+        let said = headers.get(header::STRICT_TRANSPORT_SECURITY).map(|value| value.to_str().unwrap());
+        assert_eq!(said, told, "{scheme}");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_headers_and_none_twice() {
     let app = app(&WebConfig { hsts: true, ..WebConfig::default() }, Exposure::SignIn);
     for (path, status) in
