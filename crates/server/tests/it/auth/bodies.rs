@@ -10,8 +10,11 @@ use super::*;
 /// Routes that take a body without any id of a session or a run in it.
 const WITHOUT_IDS: [&str; 2] = ["PATCH /sessions/{id}", "POST /runs/{id}/feedback"];
 
-/// Every place where a client may name a session or a run, beside the address: route, headers, body.
-fn places(session: &str, run: &str) -> Vec<(&'static str, Vec<(&'static str, String)>, Value)> {
+/// Route, headers, body.
+type Place = (&'static str, Vec<(&'static str, String)>, Value);
+
+/// Every place where a client may name a session or a run, beside the address.
+fn places(session: &str, run: &str) -> Vec<Place> {
     let said =
         json!([{"id": "m9", "role": "user", "content": "mine", "parts": [{"type": "text", "text": "mine"}]}]);
     let spoken = json!([{"role": "user", "content": "mine"}]);
