@@ -12,9 +12,10 @@ use loquat_cloud::{agent::Agent, cognito, deploy, template};
 use loquat_server::config::env::VARIABLES;
 use loquat_server::http::security;
 use serde_json::json;
+use tokio::io::AsyncBufReadExt as _;
 
 use super::ministack::{MiniStack, REGION};
-use super::support::{Events, ModelServer, binary};
+use super::support::{Events, ModelServer, PATIENCE, binary};
 
 fn agent_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -52,9 +53,31 @@ fn write_config(folder: &Path, memory: u32, tags: usize) {
     std::fs::write(folder.join("loquat.toml"), config).unwrap();
 }
 
-/// Runs `loquat` and gives what it printed.
-async fn loquat(aws: &str, arguments: Vec<String>) -> String {
-    let environment: BTreeMap<String, String> = [
+/// Writes a line as the function would.
+async fn log_line(aws: &str, group: &str, line: &str) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let stream = format!("stream-{now}");
+    let place = json!({"logGroupName": group, "logStreamName": stream});
+    let mut event = place.clone();
+    event["logEvents"] = json!([{"timestamp": now, "message": line}]);
+    let http = reqwest::Client::new();
+    for (action, body) in [("CreateLogStream", place), ("PutLogEvents", event)] {
+        let request = http
+            .post(aws)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("Logs_20140328.{action}"))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/logs/aws4_request"),
+            )
+            .body(body.to_string());
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{action}: {}", answer.text().await.unwrap());
+    }
+}
+
+fn aws_environment(aws: &str) -> BTreeMap<String, String> {
+    [
         ("AWS_ENDPOINT_URL", aws),
         ("AWS_REGION", REGION),
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -63,7 +86,12 @@ async fn loquat(aws: &str, arguments: Vec<String>) -> String {
     ]
     .iter()
     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-    .collect();
+    .collect()
+}
+
+/// Runs `loquat` and gives what it printed.
+async fn loquat(aws: &str, arguments: Vec<String>) -> String {
+    let environment = aws_environment(aws);
     let output = tokio::task::spawn_blocking(move || binary(&environment).args(arguments).output().unwrap())
         .await
         .unwrap();
@@ -212,6 +240,23 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
     let template = template::to_compact_json(&template::build(&Agent::read(folder.path()).unwrap()));
     assert!(template.len() > 51_200, "{}", template.len());
     answering.abort();
+
+    // What the function logged is shown, and what comes while somebody looks.
+    let group = output("LogGroupName");
+    log_line(&ministack.url, &group, "first line").await;
+    let shown = loquat(&ministack.url, arguments(&["logs"], folder.path())).await;
+    assert!(shown.contains("first line"), "{shown}");
+    let environment = aws_environment(&ministack.url);
+    let words = arguments(&["logs", "--follow"], folder.path());
+    let mut following = tokio::process::Command::from(binary(&environment)).args(words).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("a line comes").unwrap().unwrap()
+    };
+    assert_eq!(next().await, "first line");
+    log_line(&ministack.url, &group, "second line").await;
+    assert_eq!(next().await, "second line");
+    following.kill().await.unwrap();
 
     loquat(&ministack.url, arguments(&["destroy", "--yes"], folder.path())).await;
     let left = aws.stack("cycle").await.unwrap();

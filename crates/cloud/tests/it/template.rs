@@ -240,6 +240,18 @@ fn models_and_tools_are_exactly_those_named() {
 }
 
 #[test]
+fn a_container_whose_door_is_agentcores_own_may_listen() {
+    let core = "[deploy]\nname = \"core\"\nhosting = \"agentcore\"\n";
+    for (auth, insecure) in
+        [("", Value::Null), ("[deploy.auth]\ntype = \"none\"\nallow_public = true\n", "true".into())]
+    {
+        let template = template::build(&agent(&format!("{core}{auth}"))).to_value();
+        let variables = &template["Resources"]["Runtime"]["Properties"]["EnvironmentVariables"];
+        assert_eq!(variables["LOQUAT_INSECURE"], insecure, "{auth}");
+    }
+}
+
+#[test]
 fn overrides_are_laid_over_the_stack() {
     assert_eq!(
         built("rest-everything")["Resources"]["Function"]["Properties"]["EphemeralStorage"]["Size"],
