@@ -8,8 +8,11 @@ use serde_json::Value;
 use super::{Called, Final};
 use crate::dialects::chat::output;
 
+/// What stands between two texts, and whether it is due.
+pub(super) type Seam<'a> = (&'a str, bool);
+
 /// The frames of a stream: event name and data.
-fn frames(stream: &str) -> Vec<(String, String)> {
+pub(super) fn frames(stream: &str) -> Vec<(String, String)> {
     assert!(stream.is_empty() || stream.ends_with("\n\n"), "whole frames only");
     assert!(!stream.contains('\r'), "LF only");
     let field = |frame: &str, name: &str| {
@@ -22,20 +25,25 @@ fn frames(stream: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn json(data: &str) -> Value {
+pub(super) fn json(data: &str) -> Value {
     serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"))
 }
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
-fn as_text(value: &Value) -> String {
+pub(super) fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A stored block.
-pub(super) fn block(block: &Content, told: &mut Final) {
+/// A stored block; `seam` stands where text that was said before a tool ran meets text that was said after it.
+pub(super) fn block(block: &Content, seam: &mut Seam<'_>, told: &mut Final) {
     match block {
-        Content::Text(text) => told.text.push_str(text),
+        Content::Text(text) => {
+            if std::mem::take(&mut seam.1) && !told.text.is_empty() {
+                told.text.push_str(seam.0);
+            }
+            told.text.push_str(text);
+        }
         Content::Reasoning(reasoning) => {
             told.reasoning.push_str(reasoning.reasoning_text.as_ref().map_or("", |block| &block.text));
         }
@@ -49,6 +57,7 @@ pub(super) fn block(block: &Content, told: &mut Final) {
             let call = told.tools.iter_mut().find(|call| call.id == result.tool_use_id).unwrap();
             call.output = Some(as_text(&output(&result.content)));
             call.is_error = result.status == ToolStatus::Error;
+            seam.1 = true;
         }
         _ => {}
     }

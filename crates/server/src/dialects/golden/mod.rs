@@ -1,8 +1,10 @@
 //! Every dialect tells every run, whole and cut after every event, and the message is the same.
 //!
 //! The streams are kept in `fixtures/wire/{dialect}/{case}.sse`; the page's tests read those of `chat`. A dialect joins
-//! with a row in [`dialects`]: its form, and a fold of its frames to what its client ends up with.
+//! with a row in [`dialects`]: its form, and a fold of its frames to what its client ends up with. Answers that are sent
+//! whole have a row in [`wholes`], and lie beside the streams as `{case}.json`.
 
+mod appending;
 mod fold;
 mod transcripts;
 
@@ -15,11 +17,11 @@ use loquat_agent::message::Message;
 use serde_json::{Value, json};
 
 use crate::auth::Principal;
-use crate::dialects::{ag_ui, encoder};
+use crate::dialects::{self, ag_ui, encoder};
 use crate::ids::Id;
 use crate::runs::engine::OnDisconnect;
 use crate::runs::reader::Reader;
-use crate::runs::run::{DialectName, Form, Run, RunInfo, Terms};
+use crate::runs::run::{DialectName, Form, Look, Run, RunInfo, Terms};
 
 /// What a client ends up with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,17 +50,110 @@ struct Dialect {
     folder: &'static str,
     form: Form,
     fold: fn(&str) -> Final,
+    /// What stands between text from before a tool ran and text from after it.
+    seam: &'static str,
+    /// Whether its clients take back what they have shown. The others are told that the answer is void.
+    takes_back: bool,
     /// What of the whole truth its clients learn.
     tells: fn(Final) -> Final,
 }
 
 fn dialects() -> Vec<Dialect> {
-    let all = |dialect| Form::of(dialect);
+    let row = |folder, dialect, fold| Dialect {
+        folder,
+        form: Form::of(dialect),
+        fold,
+        seam: "",
+        takes_back: true,
+        tells: |all| all,
+    };
+    let appends = |folder, dialect, fold| Dialect { takes_back: false, ..row(folder, dialect, fold) };
+    let options = json!({"id": 1, "token": "t"});
     vec![
-        Dialect { folder: "chat", form: all(DialectName::Chat), fold: fold::chat, tells: |all| all },
-        Dialect { folder: "ag_ui", form: all(DialectName::AgUi), fold: fold::ag_ui, tells: |all| all },
-        Dialect { folder: "ai_sdk", form: all(DialectName::AiSdk), fold: fold::ai_sdk, tells: |all| all },
+        row("chat", DialectName::Chat, fold::chat),
+        row("ag_ui", DialectName::AgUi, fold::ag_ui),
+        row("ai_sdk", DialectName::AiSdk, fold::ai_sdk),
+        Dialect { seam: PARAGRAPH, ..appends("openai", DialectName::Openai, appending::openai) },
+        appends("openai_responses", DialectName::OpenaiResponses, appending::responses),
+        appends("agentcore", DialectName::Agentcore, appending::agentcore),
+        Dialect {
+            seam: PARAGRAPH,
+            tells: without_reasoning,
+            ..appends("a2a", DialectName::A2a, appending::a2a)
+        },
+        Dialect {
+            form: Form { options, ..Form::of(DialectName::Mcp) },
+            seam: PARAGRAPH,
+            tells: words_alone,
+            ..row("mcp", DialectName::Mcp, appending::mcp)
+        },
     ]
+}
+
+/// Where a dialect has one text for what others tell as two.
+const PARAGRAPH: &str = "\n\n";
+
+fn without_reasoning(told: Final) -> Final {
+    Final { reasoning: String::new(), ..told }
+}
+fn words_alone(told: Final) -> Final {
+    Final { tools: Vec::new(), ..without_reasoning(told) }
+}
+
+/// An answer that is sent whole, as the tests see it.
+struct Whole {
+    folder: &'static str,
+    /// The body, or the words and the code of a failure that is told as a status.
+    tell: fn(&RunInfo, &Look<'_>) -> Result<Value, (String, String)>,
+    fold: fn(&Value) -> Final,
+    seam: &'static str,
+    tells: fn(Final) -> Final,
+}
+
+fn wholes() -> Vec<Whole> {
+    vec![
+        Whole {
+            folder: "openai",
+            tell: dialects::openai::whole,
+            fold: appending::openai_whole,
+            seam: PARAGRAPH,
+            tells: |all| all,
+        },
+        Whole {
+            folder: "openai_responses",
+            tell: |info, look| Ok(dialects::responses::whole(info, look).0),
+            fold: appending::responses_whole,
+            seam: "",
+            tells: |all| all,
+        },
+        Whole {
+            folder: "agentcore",
+            tell: dialects::agentcore::whole,
+            fold: appending::agentcore_whole,
+            seam: PARAGRAPH,
+            tells: without_clients_tools,
+        },
+        Whole {
+            folder: "a2a",
+            tell: |info, look| Ok(dialects::a2a::task(info, look).0),
+            fold: appending::a2a_whole,
+            seam: PARAGRAPH,
+            tells: without_clients_tools,
+        },
+        Whole {
+            folder: "mcp",
+            tell: |info, look| Ok(dialects::mcp::whole(info, look, false)),
+            fold: appending::mcp_whole,
+            seam: PARAGRAPH,
+            tells: words_alone,
+        },
+    ]
+}
+
+/// Clients of these protocols bring no tools.
+fn without_clients_tools(told: Final) -> Final {
+    let tools = told.tools.into_iter().filter(|call| call.name != "locate").collect();
+    without_reasoning(Final { tools, ..told })
 }
 
 /// A run that has come as far as these events.
@@ -95,7 +190,7 @@ fn read(run: &Arc<Run>, form: &Form, after: u64) -> String {
 }
 
 /// The truth, from the events themselves.
-fn truth(events: &[Event]) -> Final {
+fn truth(events: &[Event], seam: &str) -> Final {
     let mut transcript = loquat_agent::transcript::Transcript::new();
     let mut told = Final::default();
     for event in events {
@@ -106,38 +201,86 @@ fn truth(events: &[Event]) -> Final {
             _ => {}
         }
     }
+    let mut seam = (seam, false);
     for message in transcript.messages() {
         for block in &message.content {
-            fold::block(block, &mut told);
+            fold::block(block, &mut seam, &mut told);
         }
     }
     told
 }
 
+/// The truth for a client that cannot take anything back: a reset ends what it is told.
+fn until_reset(events: &[Event]) -> Vec<Event> {
+    let Some(at) = reset_at(events) else { return events.to_vec() };
+    let code = "answer_restarted".to_owned();
+    let end = Event::Failed { error: String::new(), code, retryable: true };
+    events[..at].iter().cloned().chain([end]).collect()
+}
+
+/// How many events come before the first reset.
+fn reset_at(events: &[Event]) -> Option<usize> {
+    events.iter().position(|event| matches!(event, Event::Reset { .. }))
+}
+
+/// Compares a file with what it should be, and writes it anew if it is not.
+fn keep(place: &str, told: &str, stale: &mut Vec<String>) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire").join(place);
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(told) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, told).unwrap();
+        stale.push(place.to_owned());
+    }
+}
+
 #[tokio::test]
 async fn every_dialect_tells_the_same() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/wire");
     let mut stale = Vec::new();
     for case in transcripts::all() {
-        let truth = truth(&case.events);
-        for Dialect { folder, form, fold, tells } in dialects() {
+        for Dialect { folder, form, fold, seam, takes_back, tells } in dialects() {
             let place = format!("{folder}/{}", case.name);
+            let truth =
+                if takes_back { truth(&case.events, seam) } else { truth(&until_reset(&case.events), seam) };
             let whole = run(&case.events, &form);
             let stream = read(&whole, &form, 0);
-            assert_eq!(fold(&stream), tells(truth.clone()), "{place}\n{stream}");
-            assert!(!stream.contains("null"), "{place}: optional fields are left out\n{stream}");
-            for after in 1..=case.events.len() {
+            assert_eq!(fold(&stream), tells(truth), "{place}\n{stream}");
+            if takes_back && form.dialect != DialectName::Mcp {
+                assert!(!stream.contains("null"), "{place}: optional fields are left out\n{stream}");
+            }
+            // Who cannot take anything back leaves at a reset.
+            let told = if takes_back { None } else { reset_at(&case.events) }.unwrap_or(case.events.len());
+            for after in 1..=told {
                 let first = read(&run(&case.events[..after], &form), &form, 0);
                 assert!(stream.starts_with(&first), "{place}: the same bytes live and later");
                 let rest = read(&whole, &form, after as u64);
                 assert_eq!(fold(&(first + &rest)), fold(&stream), "{place} cut after {after}\n{rest}");
             }
-            let path = root.join(format!("{place}.sse"));
-            if std::fs::read_to_string(&path).ok().as_deref() != Some(stream.as_str()) {
-                std::fs::create_dir_all(root.join(folder)).unwrap();
-                std::fs::write(&path, &stream).unwrap();
-                stale.push(place);
-            }
+            keep(&format!("{place}.sse"), &stream, &mut stale);
+        }
+    }
+    assert!(stale.is_empty(), "written anew; look at them, and commit them: {stale:?}");
+}
+
+/// An answer that is sent whole is the same message, and nothing of a call that was taken back is in it.
+#[tokio::test]
+async fn every_whole_answer_is_the_same() {
+    let mut stale = Vec::new();
+    for case in transcripts::all() {
+        for Whole { folder, tell, fold, seam, tells } in wholes() {
+            let place = format!("{folder}/{}", case.name);
+            let truth = truth(&case.events, seam);
+            let run = run(&case.events, &Form::default());
+            let body = match tell(&run.info, &run.look()) {
+                Ok(body) => {
+                    assert_eq!(fold(&body), tells(truth), "{place}\n{body:#}");
+                    body
+                }
+                Err((error, code)) => {
+                    assert_eq!(code, truth.end, "{place}");
+                    json!({"error": error, "code": code})
+                }
+            };
+            keep(&format!("{place}.json"), &format!("{body:#}\n"), &mut stale);
         }
     }
     assert!(stale.is_empty(), "written anew; look at them, and commit them: {stale:?}");
@@ -162,7 +305,11 @@ async fn a_cursor_resumes_in_another_dialect() {
 #[tokio::test]
 async fn a_cursor_beyond_the_end_gets_the_end() {
     for case in transcripts::all() {
-        for Dialect { folder, form, fold, .. } in dialects() {
+        for Dialect { folder, form, fold, takes_back, .. } in dialects() {
+            if !takes_back && reset_at(&case.events).is_some() {
+                // Its client has left.
+                continue;
+            }
             let whole = run(&case.events, &form);
             let rest = read(&whole, &form, case.events.len() as u64 + 5);
             let first = read(&run(&case.events[..case.events.len() - 1], &form), &form, 0);
