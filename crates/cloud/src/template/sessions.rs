@@ -8,6 +8,9 @@ use super::{
 };
 use crate::settings::Settings;
 
+/// How long the sums of a day are kept: a year can be looked back.
+const USAGE_DAYS: u32 = 400;
+
 pub(super) fn add(settings: &Settings, stack: &mut Stack) {
     // The only place a function may write to; it goes with the instance, so nothing is kept there.
     stack.env("LOQUAT_DATA_DIR", "/tmp/loquat");
@@ -37,12 +40,7 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
                 "BucketKeyEnabled": true,
                 "ServerSideEncryptionByDefault": { "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": attribute("Key", "Arn") }
             }] },
-            "LifecycleConfiguration": { "Rules": [{
-                "Id": "forget",
-                "Status": "Enabled",
-                "ExpirationInDays": days,
-                "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 1 }
-            }] },
+            "LifecycleConfiguration": { "Rules": lifecycle(days) },
             "OwnershipControls": { "Rules": [{ "ObjectOwnership": "BucketOwnerEnforced" }] },
             "PublicAccessBlockConfiguration": block_public_access()
         }),
@@ -52,6 +50,21 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
     access(stack, attribute("SessionBucket", "Arn"), sub("${SessionBucket.Arn}/*"));
     stack.allow(&["kms:Decrypt", "kms:GenerateDataKey"], json!([attribute("Key", "Arn")]));
     stack.output("SessionBucketName", "The bucket with the conversations", reference("SessionBucket"));
+}
+
+/// What the store forgets, and when. What an agent remembers of a user (`memory/`) is forgotten on demand only.
+fn lifecycle(days: u32) -> Vec<Value> {
+    let mut rules: Vec<Value> = [("sessions", days), ("index", days), ("runs", days), ("stops", days), ("usage", USAGE_DAYS)]
+        .map(|(name, days)| {
+            json!({ "Id": name, "Prefix": format!("{name}/"), "Status": "Enabled", "ExpirationInDays": days })
+        })
+        .into();
+    rules.push(json!({
+        "Id": "uploads",
+        "Status": "Enabled",
+        "AbortIncompleteMultipartUpload": { "DaysAfterInitiation": 1 }
+    }));
+    rules
 }
 
 /// The object level for reads and conditional writes, the bucket level for listing.

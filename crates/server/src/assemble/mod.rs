@@ -24,7 +24,7 @@ use crate::config::raw::ContextStrategyName;
 use crate::config::{Config, StoreConfig};
 use crate::http::guard::Guard;
 use crate::http::security::{Exposure, Security, WebConfigError};
-use crate::limits::{BlobUsage, MemoryUsage, RunLimits, UsageStore};
+use crate::limits::{BlobUsage, MemoryUsage, RunLimits, UsageStore, forget_old_days};
 use crate::models::{self, BuildContext, ModelConfig, Provider};
 use crate::runs::engine::{AgentSource, Engine};
 use crate::runs::files::FileJournals;
@@ -145,12 +145,13 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
         Some(sessions) => Arc::new(BlobUsage::new(Arc::clone(&sessions.store))),
         None => Arc::new(MemoryUsage::default()),
     };
+    let counted = Arc::clone(&usage);
     let limits = RunLimits::new(&config.limits, signs_in, usage);
     let engine = Engine::new(sessions, agents, Clock::System, config.runs.on_disconnect, limits);
     let telemetry = Arc::new(Telemetry::new(config));
     engine.tell(Arc::clone(&telemetry));
     if let Some(sessions) = engine.sessions().cloned() {
-        tokio::spawn(sweep(sessions));
+        tokio::spawn(sweep(sessions, counted));
     }
     let demo = Provider::of(&config.models[0].id).0 == Provider::Local;
     let model_note = local::note(config);
@@ -331,7 +332,7 @@ fn without_nulls(value: serde_json::Value) -> serde_json::Value {
 }
 
 /// Deletes what has expired, now and then.
-async fn sweep(sessions: Sessions) {
+async fn sweep(sessions: Sessions, usage: Arc<dyn UsageStore>) {
     let pause = (sessions.times.ttl / 24)
         .clamp(std::time::Duration::from_secs(1), std::time::Duration::from_secs(3600));
     loop {
@@ -341,5 +342,9 @@ async fn sweep(sessions: Sessions) {
             Err(error) => tracing::warn!(%error, "expired sessions could not be deleted"),
         }
         tokio::time::sleep(pause).await;
+        // The days a little later: a function that was just started has better things to do than to list them.
+        if let Err(error) = forget_old_days(&*usage, jiff::Timestamp::now()).await {
+            tracing::warn!(%error, "old days could not be deleted");
+        }
     }
 }

@@ -20,7 +20,7 @@ pub use config::LimitsConfig;
 pub use json_depth::is_deeper_than;
 pub use rate::RateLimits;
 pub use runs::{Admitted, RunLimits};
-pub use usage::{BlobUsage, DailyTokens, DayUsage, MemoryUsage, UsageStore};
+pub use usage::{BlobUsage, DailyTokens, DayUsage, MemoryUsage, UsageStore, forget_old_days};
 
 use std::time::Duration;
 

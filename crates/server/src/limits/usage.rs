@@ -22,6 +22,8 @@ use crate::telemetry::cost;
 
 /// How long a count is believed without asking the store, in which other instances may have counted on.
 const FRESH: Duration = Duration::from_secs(30);
+/// How many days are kept: a year can be looked back.
+const KEPT_DAYS: i64 = 400;
 /// How many users' counts are kept in memory.
 const CAPACITY: usize = 10_000;
 
@@ -64,9 +66,7 @@ impl DayUsage {
         self.tokens = self.tokens.saturating_add(more.tokens);
         self.runs = self.runs.saturating_add(more.runs);
         self.usage += more.usage;
-        if let Some(cost) = more.cost_usd {
-            self.cost_usd = Some(cost::round(self.cost_usd.unwrap_or_default() + cost));
-        }
+        self.cost_usd = cost::sum(self.cost_usd, more.cost_usd);
     }
 }
 
@@ -90,6 +90,21 @@ pub trait UsageStore: Send + Sync {
     /// # Errors
     /// If the store does not answer.
     async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError>;
+
+    /// Deletes the days before this one, of all users; gives how many.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    async fn forget_before(&self, day: Date) -> Result<usize, BlobError>;
+}
+
+/// Deletes what is older than anybody can ask for; gives how many days of users.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn forget_old_days(store: &dyn UsageStore, now: Timestamp) -> Result<usize, BlobError> {
+    let first = day_of(now).saturating_sub(jiff::Span::new().days(KEPT_DAYS));
+    store.forget_before(first).await
 }
 
 /// Counts in the store of the sessions, one small object a user and day.
@@ -148,7 +163,7 @@ impl UsageStore for BlobUsage {
             let page = self.store.list(&prefix, last.as_deref(), 1_000).await?;
             let full = page.len() == 1_000;
             listed.extend(page.into_iter().filter_map(|entry| {
-                let day = entry.key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok()?;
+                let day = day_in(&entry.key)?;
                 Some((day, entry.key))
             }));
             if !full {
@@ -162,6 +177,29 @@ impl UsageStore for BlobUsage {
         }
         Ok(days)
     }
+
+    async fn forget_before(&self, day: Date) -> Result<usize, BlobError> {
+        let mut last: Option<String> = None;
+        let mut forgotten = 0;
+        loop {
+            let page = self.store.list("usage/", last.as_deref(), 1_000).await?;
+            for entry in &page {
+                if day_in(&entry.key).is_some_and(|kept| kept < day) {
+                    self.store.delete(&entry.key).await?;
+                    forgotten += 1;
+                }
+            }
+            if page.len() < 1_000 {
+                return Ok(forgotten);
+            }
+            last = page.into_iter().next_back().map(|entry| entry.key);
+        }
+    }
+}
+
+/// The day in a key `usage/{owner}/{day}.json`.
+fn day_in(key: &str) -> Option<Date> {
+    key.rsplit_once('/')?.1.strip_suffix(".json")?.parse().ok()
 }
 
 /// A count that cannot be read is begun anew: it must not lock its user out for the rest of the day.
@@ -198,6 +236,13 @@ impl UsageStore for MemoryUsage {
 
     async fn days(&self, owner: &Owner, most: usize) -> Result<Vec<(Date, DayUsage)>, BlobError> {
         Ok(self.counts.lock().get(owner).cloned().into_iter().take(most).collect())
+    }
+
+    async fn forget_before(&self, day: Date) -> Result<usize, BlobError> {
+        let mut counts = self.counts.lock();
+        let before = counts.len();
+        counts.retain(|_, (counted, _)| *counted >= day);
+        Ok(before - counts.len())
     }
 }
 
@@ -334,6 +379,13 @@ mod tests {
         assert_eq!(listed.iter().map(|(day, _)| *day).collect::<Vec<_>>(), [days[1], days[0]]);
         assert_eq!(listed[0].1, sum);
         assert_eq!(store.days(ann.owner(), 1).await.unwrap().len(), 1);
+        assert!(store.days(bob.owner(), 10).await.unwrap().is_empty());
+        // A year later the old ones are gone, of everybody.
+        store.add(bob.owner(), days[0], &run(1, None)).await.unwrap();
+        let then = "2027-03-18T00:00:00Z".parse().unwrap();
+        assert_eq!(forget_old_days(&store, then).await.unwrap(), 2);
+        let left = store.days(ann.owner(), 10).await.unwrap();
+        assert_eq!(left.iter().map(|(day, _)| *day).collect::<Vec<_>>(), [days[1]]);
         assert!(store.days(bob.owner(), 10).await.unwrap().is_empty());
         // What an earlier version wrote.
         assert_eq!(read(br#"{"tokens": 7}"#).tokens, 7);
