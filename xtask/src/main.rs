@@ -55,7 +55,7 @@ enum Command {
     Shots,
     /// Run the randomised tests with many more cases than `test` does.
     Fuzz(fuzz::Arguments),
-    /// Build the API documentation, check the links of the guide, and build it where mdbook is installed.
+    /// Build the guide (an mdBook) and the API documentation, and check every link.
     Docs,
     /// Make the release archives with checksums.
     Dist(dist::Arguments),

@@ -56,6 +56,44 @@ pub(super) fn check_summary(broken: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
+/// Adds a line for each link of the rendered guide that leads nowhere; gives how many pages there are.
+pub(super) fn check_pages(folder: &Path, broken: &mut Vec<String>) -> Result<usize> {
+    // What mdBook makes beside the pages: all of them in one, the table of contents, and what a server says of others.
+    let made = ["print.html", "toc.html", "404.html"];
+    let mut pages = 0;
+    for entry in folder.read_dir().with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.ends_with(".html") || made.contains(&name.as_str()) {
+            continue;
+        }
+        pages += 1;
+        let text = read(&path)?;
+        for link in attributes(&text) {
+            if link.contains("://") || link.starts_with("mailto:") || link.starts_with("data:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { folder.join(file) };
+            let led_out = !target
+                .canonicalize()
+                .is_ok_and(|target| folder.canonicalize().is_ok_and(|folder| target.starts_with(folder)));
+            if led_out {
+                broken.push(format!("{name}: {link}: there is no such file in the book"));
+            } else if !anchor.is_empty() && !read(&target)?.contains(&format!("id=\"{anchor}\"")) {
+                broken.push(format!("{name}: {link}: there is no such place"));
+            }
+        }
+    }
+    Ok(pages)
+}
+
+/// The values of `href` and `src` in a page.
+fn attributes(text: &str) -> impl Iterator<Item = &str> {
+    let after = |name: &'static str| text.split(name).skip(1).filter_map(|rest| rest.split('"').next());
+    after(" href=\"").chain(after(" src=\"")).filter(|link| !link.is_empty() && *link != "#")
+}
+
 fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -121,6 +159,29 @@ mod tests {
         check_paths(&page, &mut broken).unwrap();
         assert_eq!(broken.len(), 1, "{broken:?}");
         assert!(broken[0].ends_with("`docs/gone.md` is not there"), "{broken:?}");
+    }
+
+    #[test]
+    fn a_rendered_link_that_leads_nowhere_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = folder.path().join("book");
+        std::fs::create_dir(&book).unwrap();
+        std::fs::write(folder.path().join("outside.html"), "").unwrap();
+        std::fs::write(book.join("there.html"), "<h1 id=\"here\">").unwrap();
+        let page = r##"<a href="there.html#here"><a href="#gone"><a href="../outside.html"><img src="no.png">
+            <a href="https://example.org/x">"##;
+        std::fs::write(book.join("page.html"), page).unwrap();
+        let mut broken = Vec::new();
+        assert_eq!(check_pages(&book, &mut broken).unwrap(), 2);
+        broken.sort();
+        assert_eq!(
+            broken,
+            [
+                "page.html: #gone: there is no such place",
+                "page.html: ../outside.html: there is no such file in the book",
+                "page.html: no.png: there is no such file in the book"
+            ]
+        );
     }
 
     #[test]
