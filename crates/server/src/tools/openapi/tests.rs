@@ -60,6 +60,7 @@ async fn echo(request: Request) -> axum::response::Response {
         "method": parts.method.as_str(), "uri": parts.uri.to_string(), "trace": header("x-trace"),
         "auth": header("authorization"), "key": header("x-api-key"), "type": header("content-type"),
         "body": String::from_utf8_lossy(&body),
+        "w3c": header("traceparent"), "xray": header("x-amzn-trace-id"),
     });
     let status = if parts.method == "DELETE" { 404 } else { 200 };
     (http::StatusCode::from_u16(status).unwrap(), axum::Json(seen)).into_response()
@@ -135,6 +136,19 @@ async fn operations_are_tools_that_make_the_right_requests() {
     for bad in ["..", ".", ""] {
         assert!(call(&loaded, "getPet", json!({"petId": bad})).await.is_error);
     }
+}
+
+#[tokio::test]
+async fn the_service_learns_the_trace() {
+    use crate::telemetry::scope::{self, Scope};
+    use crate::telemetry::trace::TraceContext;
+
+    let loaded = load(&config(&serve().await, json!({})), system_lookup()).await.unwrap();
+    let trace = TraceContext::child_of(None);
+    let scope = Scope { trace: Some(trace.clone()), ..Scope::default() };
+    let output = scope::enter(Arc::new(scope), call(&loaded, "getPet", json!({"petId": "1"}))).await;
+    let seen: Value = serde_json::from_str(&words(&output)).unwrap();
+    assert_eq!((&seen["w3c"], &seen["xray"]), (&json!(trace.traceparent()), &json!(trace.xray())));
 }
 
 #[tokio::test]
