@@ -10,6 +10,7 @@ mod chat;
 mod clients;
 mod consent;
 mod dialects;
+mod documents;
 mod durability;
 mod embedders;
 mod examples;
