@@ -62,6 +62,7 @@ impl A2a {
                 return Flow::End;
             }
             Event::Finished { .. } | Event::Failed { .. } => {
+                self.answer.cost_usd = facts.cost_usd;
                 let (status, told) = status(info, &self.answer);
                 update(info, status, told, out);
                 return Flow::End;
@@ -129,6 +130,9 @@ fn status(info: &RunInfo, answer: &Answer) -> (Value, Value) {
             "contextId": info.session_id, "parts": [{"text": text}]})
     };
     let mut told = json!({});
+    if let Some(cost) = answer.cost_usd {
+        told["cost_usd"] = cost.into();
+    }
     if !answer.tools.is_empty() {
         told["tools"] = json!(answer.tools);
     }

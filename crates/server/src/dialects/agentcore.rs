@@ -118,8 +118,11 @@ impl Agentcore {
             }
             Event::Finished { outcome } => {
                 self.stop(out);
-                let told = json!({"stop_reason": outcome.as_str(), "usage": usage_of(facts.usage),
+                let mut told = json!({"stop_reason": outcome.as_str(), "usage": usage_of(facts.usage),
                     "message_count": facts.message_count});
+                if let Some(cost) = facts.cost_usd {
+                    told["cost_usd"] = cost.into();
+                }
                 last(n, out, &json!({"result": told}));
                 return Flow::End;
             }
@@ -200,6 +203,9 @@ pub(crate) fn whole(info: &RunInfo, look: &Look<'_>) -> Result<Value, (String, S
         "run_id": info.id,
         "usage": usage_of(answer.usage),
     });
+    if let Some(cost) = answer.cost_usd {
+        told["cost_usd"] = cost.into();
+    }
     if !answer.tools.is_empty() {
         told["tools"] = json!(answer.tools);
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::chat::output;
+use crate::runs::log::Log;
 use crate::runs::run::{Look, RunInfo};
 
 /// A call of one of the agent's own tools.
@@ -57,6 +58,8 @@ pub(crate) struct Answer {
     /// `None` while it goes on.
     pub(crate) end: Option<End>,
     pub(crate) usage: Usage,
+    /// What it cost in US dollars, where the prices are known.
+    pub(crate) cost_usd: Option<f64>,
     seam: Seam,
     /// What a reset goes back to.
     step: (usize, usize, Seam),
@@ -65,8 +68,13 @@ pub(crate) struct Answer {
 impl Answer {
     /// Folds the log of a run.
     pub(crate) fn of(info: &RunInfo, look: &Look<'_>) -> Self {
-        let mut answer = Self { usage: look.usage(), ..Self::default() };
-        look.log().each(|event| answer.take(info, event));
+        Self::folded(info, look.usage(), look.cost_usd(), look.log())
+    }
+
+    /// Folds a log.
+    pub(crate) fn folded(info: &RunInfo, usage: Usage, cost_usd: Option<f64>, log: &Log) -> Self {
+        let mut answer = Self { usage, cost_usd, ..Self::default() };
+        log.each(|event| answer.take(info, event));
         answer
     }
 

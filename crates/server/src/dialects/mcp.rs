@@ -21,13 +21,12 @@ use crate::runs::run::{Form, Look, RunInfo};
 pub(super) struct Mcp {
     /// What stands in `options`: `id`, `token`, `modern`.
     options: Value,
-    answer: Answer,
     writing: bool,
 }
 
 impl Mcp {
     pub(super) fn new(form: &Form) -> Self {
-        Self { options: form.options.clone(), answer: Answer::default(), writing: false }
+        Self { options: form.options.clone(), writing: false }
     }
 
     fn send(&self, n: u64, info: &RunInfo, message: &Value, out: &mut Vec<u8>) {
@@ -52,7 +51,6 @@ impl Encoder for Mcp {
         let info = facts.info;
         match entry {
             Entry::Other(event) => {
-                self.answer.take(info, event);
                 match event {
                     Event::Started { model } => self.progress(n, info, &format!("{model} is asked"), out),
                     Event::ToolCall { name, .. } => self.progress(n, info, &format!("runs {name}"), out),
@@ -63,7 +61,10 @@ impl Encoder for Mcp {
                     }
                     Event::Usage { .. } => self.writing = false,
                     Event::Finished { .. } | Event::Failed { .. } => {
-                        let result = result(info, &self.answer, self.options["modern"] == true);
+                        // What was said is in the log: nothing is kept of it here.
+                        let mut answer = Answer::folded(info, facts.usage, facts.cost_usd, facts.log);
+                        answer.take(info, event);
+                        let result = result(info, &answer, self.options["modern"] == true);
                         let message = json!({"jsonrpc": "2.0", "id": self.options["id"], "result": result});
                         self.send(n, info, &message, out);
                         return Flow::End;
@@ -72,7 +73,6 @@ impl Encoder for Mcp {
                 }
             }
             entry => {
-                self.answer.take(info, &entry.to_event());
                 if !std::mem::replace(&mut self.writing, true) {
                     let words = if matches!(entry, Entry::Text(_)) { "writes" } else { "thinks" };
                     self.progress(n, info, words, out);
@@ -108,6 +108,9 @@ pub(crate) fn whole(info: &RunInfo, look: &Look<'_>, modern: bool) -> Value {
 
 fn result(info: &RunInfo, answer: &Answer, modern: bool) -> Value {
     let mut told = json!({"session_id": info.session_id, "run_id": info.id, "answer": answer.text});
+    if let Some(cost) = answer.cost_usd {
+        told["cost_usd"] = cost.into();
+    }
     let mut words = vec![answer.text.clone()];
     let failed = match &answer.end {
         Some(End::Finished(outcome)) => {

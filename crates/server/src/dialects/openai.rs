@@ -123,7 +123,7 @@ impl Openai {
                 return Flow::End;
             }
             Event::Finished { outcome } => {
-                self.end(*outcome, facts.usage, out);
+                self.end(*outcome, facts, out);
                 return Flow::End;
             }
             Event::Text { .. }
@@ -137,17 +137,20 @@ impl Openai {
         Flow::Continue
     }
 
-    fn end(&self, outcome: Outcome, usage: Usage, out: &mut Vec<u8>) {
+    fn end(&self, outcome: Outcome, facts: &Facts<'_>, out: &mut Vec<u8>) {
         for (n, call) in self.answer.calls.iter().enumerate() {
             let mut told = tool_call(call);
             told["index"] = n.into();
             self.chunk(&choice(&json!({"tool_calls": [told]}), None), None, out);
         }
         let reason = finish_reason(outcome, !self.answer.calls.is_empty());
-        let told = json!({"outcome": outcome.as_str()});
+        let mut told = json!({"outcome": outcome.as_str()});
+        if let Some(cost) = facts.cost_usd {
+            told["cost_usd"] = cost.into();
+        }
         self.chunk(&choice(&json!({}), Some(reason)), Some(("loquat", told)), out);
         if self.usage {
-            self.chunk(&json!([]), Some(("usage", usage_of(usage))), out);
+            self.chunk(&json!([]), Some(("usage", usage_of(facts.usage))), out);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
@@ -246,6 +249,9 @@ pub(crate) fn whole(info: &RunInfo, look: &Look<'_>) -> Result<Value, (String, S
     }
     let mut told = ids(info, info.form.options["named"] == true);
     told.insert("outcome".into(), outcome.as_str().into());
+    if let Some(cost) = answer.cost_usd {
+        told.insert("cost_usd".into(), cost.into());
+    }
     if !answer.tools.is_empty() {
         told.insert("tools".into(), json!(answer.tools));
     }

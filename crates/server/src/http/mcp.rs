@@ -189,6 +189,7 @@ fn tool(state: &AppState) -> Value {
                 "outcome": {"type": "string"},
                 "approvals": {"type": "array"},
                 "error": {"type": "object"},
+                "cost_usd": {"type": "number"},
             },
             "required": ["answer", "session_id", "run_id"],
         },

@@ -204,9 +204,7 @@ impl Run {
             match &event {
                 Event::Usage { usage, cost_usd, .. } => {
                     state.usage += *usage;
-                    if let Some(cost) = cost_usd {
-                        state.cost_usd = Some(cost::round(state.cost_usd.unwrap_or_default() + cost));
-                    }
+                    state.cost_usd = cost::sum(state.cost_usd, *cost_usd);
                 }
                 Event::Text { text } => state.text_chars += text.chars().count(),
                 _ => {}

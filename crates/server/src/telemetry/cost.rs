@@ -31,6 +31,15 @@ pub fn round(usd: f64) -> f64 {
     (usd * 1e9).round() / 1e9
 }
 
+/// Two costs as one; what is unknown adds nothing.
+#[must_use]
+pub fn sum(one: Option<f64>, more: Option<f64>) -> Option<f64> {
+    match (one, more) {
+        (Some(one), Some(more)) => Some(round(one + more)),
+        (one, more) => one.or(more),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -115,12 +115,17 @@ pub(super) struct Finished<'a> {
     pub(super) outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message_count: Option<usize>,
+    /// AG-UI's usage has tokens alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cost_usd: Option<f64>,
 }
 
 /// What is told of a failure.
 #[derive(Debug, Serialize)]
 pub(super) struct Failed {
     pub(super) retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cost_usd: Option<f64>,
 }
 
 /// What is told of a tool's run.

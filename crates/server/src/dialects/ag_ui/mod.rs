@@ -271,18 +271,29 @@ impl AgUi {
             run_id: facts.info.id.as_str(),
             outcome: told,
             usage: &self.usage,
-            metadata: Finished { outcome: outcome.as_str(), message_count: facts.message_count },
+            metadata: Finished {
+                outcome: outcome.as_str(),
+                message_count: facts.message_count,
+                cost_usd: facts.cost_usd,
+            },
         });
     }
 
-    fn failed(&mut self, error: &str, code: &str, retryable: bool, frames: &mut Frames<'_>) {
+    fn failed(
+        &mut self,
+        error: &str,
+        code: &str,
+        retryable: bool,
+        cost_usd: Option<f64>,
+        frames: &mut Frames<'_>,
+    ) {
         self.close_step(frames);
         self.void(frames);
         frames.add(&Ev::RunError {
             message: error,
             code,
             usage: &self.usage,
-            metadata: Failed { retryable },
+            metadata: Failed { retryable, cost_usd },
         });
     }
 
@@ -382,7 +393,7 @@ impl AgUi {
                 if !self.snapshot(n, facts, frames) {
                     let error =
                         "The answer broke off and is being written again. Ask for this run once more.";
-                    self.failed(error, "answer_restarted", true, frames);
+                    self.failed(error, "answer_restarted", true, facts.cost_usd, frames);
                     return Flow::End;
                 }
             }
@@ -399,7 +410,7 @@ impl AgUi {
                 return Flow::End;
             }
             Event::Failed { error, code, retryable } => {
-                self.failed(error, code, *retryable, frames);
+                self.failed(error, code, *retryable, facts.cost_usd, frames);
                 return Flow::End;
             }
         }
@@ -426,7 +437,7 @@ impl Encoder for AgUi {
     }
 
     fn failure(&mut self, error: &str, code: &str, retryable: bool, out: &mut Vec<u8>) {
-        self.failed(error, code, retryable, &mut Frames::new(out));
+        self.failed(error, code, retryable, None, &mut Frames::new(out));
     }
 
     fn stateful(&self) -> bool {

@@ -152,16 +152,20 @@ pub(super) struct Tokens {
     pub(super) total_tokens: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) cached_input_tokens: u64,
+    /// What they cost in US dollars, where the prices are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cost_usd: Option<f64>,
 }
 
-impl From<Usage> for Tokens {
-    fn from(usage: Usage) -> Self {
+impl Tokens {
+    pub(super) fn of(usage: Usage, cost_usd: Option<f64>) -> Self {
         let input_tokens = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
         Self {
             input_tokens,
             output_tokens: usage.output_tokens,
             total_tokens: input_tokens + usage.output_tokens,
             cached_input_tokens: usage.cache_read_tokens,
+            cost_usd,
         }
     }
 }

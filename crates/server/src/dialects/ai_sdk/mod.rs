@@ -11,12 +11,13 @@ use loquat_agent::event::{Event, Outcome, Progress, Usage};
 use loquat_agent::message::{Image, Source, ToolContent};
 use serde_json::Value;
 
-use self::chunks::{Begun, Chunk, Data, Ended, Failure, Spent};
+use self::chunks::{Begun, Chunk, Data, Ended, Failure, Spent, Tokens};
 use super::chat::output;
 use super::frames::Frames;
 use super::{Encoder, Facts, Flow};
 use crate::runs::log::Entry;
 use crate::runs::run::Form;
+use crate::telemetry::cost;
 
 /// What is open in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub(super) struct AiSdk {
     writing: Vec<(String, String)>,
     /// The tokens of all model calls so far.
     usage: Usage,
+    /// What the tokens so far cost, where that is known.
+    cost_usd: Option<f64>,
 }
 
 impl AiSdk {
@@ -65,6 +68,7 @@ impl AiSdk {
             step_over: false,
             writing: Vec::new(),
             usage: Usage::default(),
+            cost_usd: None,
         }
     }
 
@@ -181,7 +185,7 @@ impl AiSdk {
             outcome: "failed",
             message_count: facts.message_count,
             error: Some(Failure { code, retryable }),
-            usage: self.usage.into(),
+            usage: Tokens::of(self.usage, self.cost_usd),
         };
         self.end("error", ended, facts, frames);
         Flow::End
@@ -258,12 +262,13 @@ impl AiSdk {
                     "The answer broke off and is being written again. Load the conversation to see it.";
                 return self.fail(error, "answer_restarted", true, facts, frames);
             }
-            Event::Usage { model, usage, .. } => {
+            Event::Usage { model, usage, cost_usd, .. } => {
                 self.usage += *usage;
+                self.cost_usd = cost::sum(self.cost_usd, *cost_usd);
                 self.close(frames);
                 self.step_over = true;
                 frames.add(&Chunk::MessageMetadata {
-                    message_metadata: Spent { model, usage: self.usage.into() },
+                    message_metadata: Spent { model, usage: Tokens::of(self.usage, self.cost_usd) },
                 });
             }
             Event::Finished { outcome } => {
@@ -278,7 +283,7 @@ impl AiSdk {
                     outcome: outcome.as_str(),
                     message_count: facts.message_count,
                     error: None,
-                    usage: self.usage.into(),
+                    usage: Tokens::of(self.usage, self.cost_usd),
                 };
                 self.end(reason, ended, facts, frames);
                 return Flow::End;

@@ -188,8 +188,8 @@ pub(super) fn responses_whole(response: &Value) -> Final {
 /// Converse's events, as AgentCore passes them on.
 pub(super) fn agentcore(stream: &str) -> Final {
     let mut told = Final::default();
-    // The index of the open block, and of a call its id, name and input.
-    let mut open: Option<(u64, Option<(String, String, String)>)> = None;
+    // The index of the open block, and the call that it is, with the text of its input so far.
+    let mut open: Option<(u64, Option<Called>)> = None;
     let mut speaking = false;
     let mut step: Vec<Called> = Vec::new();
     for (event, data) in frames(stream) {
@@ -200,7 +200,8 @@ pub(super) fn agentcore(stream: &str) -> Final {
             assert!(!std::mem::replace(&mut speaking, true));
         } else if let Some(start) = converse.get("contentBlockStart") {
             let call = &start["start"]["toolUse"];
-            let call = (word(&call["toolUseId"]), word(&call["name"]), String::new());
+            let (id, name) = (word(&call["toolUseId"]), word(&call["name"]));
+            let call = Called { id, name, input: "".into(), ..Called::default() };
             assert!(open.replace((start["contentBlockIndex"].as_u64().unwrap(), Some(call))).is_none());
         } else if let Some(piece) = converse.get("contentBlockDelta") {
             let index = piece["contentBlockIndex"].as_u64().unwrap();
@@ -211,17 +212,13 @@ pub(super) fn agentcore(stream: &str) -> Final {
             told.text += delta["text"].as_str().unwrap_or_default();
             told.reasoning += delta["reasoningContent"]["text"].as_str().unwrap_or_default();
             if let Some(input) = delta["toolUse"]["input"].as_str() {
-                call.as_mut().expect("a call that was begun").2 += input;
+                let call = call.as_mut().expect("a call that was begun");
+                call.input = (word(&call.input) + input).into();
             }
         } else if let Some(stop) = converse.get("contentBlockStop") {
             let (at, call) = open.take().expect("an open block");
             assert_eq!(stop["contentBlockIndex"], at);
-            step.extend(call.map(|(id, name, input)| Called {
-                id,
-                name,
-                input: parsed(&input.into()),
-                ..Called::default()
-            }));
+            step.extend(call.map(|call| Called { input: parsed(&call.input), ..call }));
         } else if converse["messageStop"].is_object() {
             assert!(open.is_none() && std::mem::take(&mut speaking) || told.text.is_empty());
             // What was begun and never ended is no call.

@@ -100,11 +100,13 @@ fn words_alone(told: Final) -> Final {
     Final { tools: Vec::new(), ..without_reasoning(told) }
 }
 
+/// Makes a body, or says with which words and code a failure is told as a status.
+type Tell = fn(&RunInfo, &Look<'_>) -> Result<Value, (String, String)>;
+
 /// An answer that is sent whole, as the tests see it.
 struct Whole {
     folder: &'static str,
-    /// The body, or the words and the code of a failure that is told as a status.
-    tell: fn(&RunInfo, &Look<'_>) -> Result<Value, (String, String)>,
+    tell: Tell,
     fold: fn(&Value) -> Final,
     seam: &'static str,
     tells: fn(Final) -> Final,
@@ -218,6 +220,11 @@ fn until_reset(events: &[Event]) -> Vec<Event> {
     events[..at].iter().cloned().chain([end]).collect()
 }
 
+/// Whether anything is known of what the run cost.
+fn costs(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(event, Event::Usage { cost_usd: Some(_), .. }))
+}
+
 /// How many events come before the first reset.
 fn reset_at(events: &[Event]) -> Option<usize> {
     events.iter().position(|event| matches!(event, Event::Reset { .. }))
@@ -244,6 +251,11 @@ async fn every_dialect_tells_the_same() {
             let whole = run(&case.events, &form);
             let stream = read(&whole, &form, 0);
             assert_eq!(fold(&stream), tells(truth), "{place}\n{stream}");
+            assert_eq!(
+                stream.contains(&transcripts::COST.to_string()),
+                costs(&case.events),
+                "{place}\n{stream}"
+            );
             if takes_back && form.dialect != DialectName::Mcp {
                 assert!(!stream.contains("null"), "{place}: optional fields are left out\n{stream}");
             }
@@ -273,6 +285,8 @@ async fn every_whole_answer_is_the_same() {
             let body = match tell(&run.info, &run.look()) {
                 Ok(body) => {
                     assert_eq!(fold(&body), tells(truth), "{place}\n{body:#}");
+                    let told = body.to_string().contains(&transcripts::COST.to_string());
+                    assert_eq!(told, costs(&case.events), "{place}\n{body:#}");
                     body
                 }
                 Err((error, code)) => {

@@ -16,9 +16,14 @@ fn text(text: &str) -> Event {
 fn thought(text: &str) -> Event {
     Event::Reasoning { text: text.into(), signature: None, redacted: None }
 }
+/// What the second call of a model costs.
+pub(super) const COST: f64 = 0.0025;
+
 fn usage(step: u32, stop_reason: StopReason) -> Event {
     let usage = Usage { input_tokens: 20, output_tokens: 5, cache_read_tokens: 4, ..Usage::default() };
-    Event::Usage { step, model: "openai/test".into(), usage, stop_reason, cost_usd: None }
+    // Prices are known of some models only.
+    let cost_usd = (step == 2).then_some(COST);
+    Event::Usage { step, model: "openai/test".into(), usage, stop_reason, cost_usd }
 }
 /// The model writes a call in two pieces.
 fn writes(id: &str, name: &str, input: &str) -> Vec<Event> {

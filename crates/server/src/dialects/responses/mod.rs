@@ -90,25 +90,20 @@ impl Responses {
             Event::Reset { .. } => {
                 self.items.close(false, &mut frames);
                 let error = "The answer broke off and is being written again.";
-                let response = self.response(
-                    info,
-                    "failed",
-                    Some(facts.usage),
-                    Some(error_of(error, "answer_restarted")),
-                );
+                let response = self.last(facts, "failed", Some(error_of(error, "answer_restarted")));
                 frames.push(Frame::new("response.failed", json!({"response": response})));
                 return (frames, Flow::End);
             }
             Event::Failed { error, code, .. } => {
                 self.items.close(false, &mut frames);
-                let response = self.response(info, "failed", Some(facts.usage), Some(error_of(error, code)));
+                let response = self.last(facts, "failed", Some(error_of(error, code)));
                 frames.push(Frame::new("response.failed", json!({"response": response})));
                 return (frames, Flow::End);
             }
             Event::Finished { outcome } => {
                 self.items.close(false, &mut frames);
                 let (status, kind, why) = ended(*outcome);
-                let mut response = self.response(info, status, Some(facts.usage), None);
+                let mut response = self.last(facts, status, None);
                 if let Some(why) = why {
                     response["incomplete_details"] = json!({"reason": why});
                 }
@@ -119,6 +114,15 @@ impl Responses {
             event => self.items.take(info, event, &mut frames),
         }
         (frames, Flow::Continue)
+    }
+
+    /// The response as it is when the run is over.
+    fn last(&self, facts: &Facts<'_>, status: &str, error: Option<Value>) -> Value {
+        let mut response = self.response(facts.info, status, Some(facts.usage), error);
+        if let Some(cost) = facts.cost_usd {
+            response["loquat"]["cost_usd"] = cost.into();
+        }
+        response
     }
 
     /// The response as it is now.
@@ -237,7 +241,7 @@ pub(crate) fn whole(info: &RunInfo, look: &Look<'_>) -> (Value, Option<(String, 
         info,
         usage: look.usage(),
         message_count: None,
-        cost_usd: None,
+        cost_usd: look.cost_usd(),
         log: look.log(),
         before: None,
     };
