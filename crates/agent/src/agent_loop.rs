@@ -312,9 +312,14 @@ impl Turn {
 
     fn request(&self, note: Option<Message>) -> ModelRequest {
         let mut messages = self.view.clone();
-        messages.extend(self.transcript.messages());
-        messages.extend(note);
+        let said = self.transcript.messages();
         let mut params = self.cx.params.clone();
+        if !said.is_empty() {
+            // Forced again after its result, the model would call for ever.
+            params.tool_choice = None;
+        }
+        messages.extend(said);
+        messages.extend(note);
         if let Some(most) = self.agent.limits.max_output_tokens {
             let left = u32::try_from(most.saturating_sub(self.used.output_tokens)).unwrap_or(u32::MAX);
             params.max_output_tokens =

@@ -19,6 +19,15 @@ pub trait Model: Send + Sync {
     /// The model's full name (`bedrock/…`, `openai/…`), as shown to people and in logs.
     fn name(&self) -> &str;
 
+    /// Whether it can do what these parameters ask for, so that a request can be refused before anything is said. What
+    /// this lets pass may still fail the call.
+    ///
+    /// # Errors
+    /// A [`ModelErrorKind::BadRequest`] that names the parameter.
+    fn accepts(&self, _params: &Params) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     /// Begins one call.
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>>;
 }
@@ -70,6 +79,51 @@ pub struct Params {
     /// How many tokens to think, where the provider has such a setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_budget: Option<u32>,
+    /// Where the dice begin: the same seed tends to give the same answer, where the provider has such a setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// The form that an answer has to have; free text without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputForm>,
+    /// The tool that has to be called before the first answer of a run; without it the model chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+}
+
+/// The form of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputForm {
+    /// Any JSON object.
+    Json,
+    /// JSON that a schema allows.
+    Schema(Box<OutputSchema>),
+}
+
+/// A form of answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSchema {
+    /// Its name, which some providers want.
+    pub name: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The JSON Schema.
+    pub schema: serde_json::Value,
+    /// Whether the provider makes sure that the answer keeps to it; `None` is the provider's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
+}
+
+/// A call that has to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    /// Of any tool.
+    Required,
+    /// Of this one.
+    Tool(String),
 }
 
 /// One thing a model says.

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Memo, SlidingWindow};
 use crate::event::{Event, Outcome, Progress, StopReason};
 use crate::message::{Message, ToolContent};
-use crate::model::{ModelError, ModelErrorKind, ModelEvent, OnRestart, Params};
+use crate::model::{ModelError, ModelErrorKind, ModelEvent, OnRestart, Params, ToolChoice};
 use crate::scripted::{ScriptedModel, Step, asks, ends, says};
 use crate::tool::{Tool, ToolContext, ToolOutput, ToolSpec};
 use crate::tool_set::ToolSet;
@@ -220,6 +220,19 @@ async fn budgets_end_a_run() {
     short.limits.max_output_tokens = Some(5);
     assert_eq!(run(&short, "go").await.last().unwrap(), "finished max_tokens");
     assert_eq!(model.requests()[0].params.max_output_tokens, Some(5));
+}
+
+/// A call that has to be made is made once: forced again, the model would never answer.
+#[tokio::test(start_paused = true)]
+async fn a_tool_is_forced_once() {
+    let model = ScriptedModel::new([asks(&[("1", "probe", r#"{"do":"x"}"#)]), says(&["done"])]);
+    let mut cx = cx();
+    cx.params.tool_choice = Some(ToolChoice::Required);
+    let agent = agent(&model, vec![Probe::named("probe")]);
+    let events = agent.run(vec![], RunInput::Message(Message::user("go")), cx);
+    assert!(matches!(events.collect::<Vec<_>>().await.last(), Some(Event::Finished { .. })));
+    let forced: Vec<_> = model.requests().into_iter().map(|request| request.params.tool_choice).collect();
+    assert_eq!(forced, [Some(ToolChoice::Required), None]);
 }
 
 #[tokio::test(start_paused = true)]

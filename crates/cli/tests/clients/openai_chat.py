@@ -126,11 +126,26 @@ answered = client.chat.completions.create(
 )
 found["session_tool"] = answered.choices[0].message.content
 
+SHAPE = {"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]}
+shaped = ask(
+    'tool=calculator {"expression": "6*7"} say="{}"',
+    seed=7,
+    response_format={"type": "json_schema", "json_schema": {"name": "sum", "schema": SHAPE, "strict": True}},
+    tool_choice="required",
+)
+found["shaped"] = shaped.choices[0].message.content
+ask('say="any object"', response_format={"type": "json_object"})
+named = {"type": "function", "function": {"name": "add"}}
+forced = ask('tool=add {"a": 1} say="named"', tools=[ADD], tool_choice=named)
+found["forced"] = forced.choices[0].message.tool_calls[0].function.name
 found["errors"] = {
     "key": refused(lambda: openai.OpenAI(base_url=f"{address}/v1", api_key="loquat_no", max_retries=0).models.list()),
     "model": refused(lambda: client.chat.completions.create(model="gpt-none", messages=[])),
     "n": refused(lambda: ask("x", n=2)),
-    "format": refused(lambda: ask("x", response_format={"type": "json_object"})),
+    "format": refused(lambda: ask("x", response_format={"type": "xml"})),
+    "no_such_tool": refused(
+        lambda: ask("x", tools=[ADD], tool_choice={"type": "function", "function": {"name": "sub"}})
+    ),
     "unknown": refused(lambda: ask("x", extra_body={"top_k": 4})),
     "temperature": refused(lambda: ask("x", temperature=3)),
     "messages": refused(lambda: client.chat.completions.create(model=model, messages=[])),

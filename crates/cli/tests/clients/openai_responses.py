@@ -95,6 +95,11 @@ found["seeded"] = [seeded.output_text, ask('say="chained"', previous_response_id
 conversed = ask('say="one"', conversation="talk-py")
 found["conversation"] = [conversed.conversation.id, ask('say="two"', conversation="talk-py").output_text]
 
+SHAPE = {"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]}
+form = {"type": "json_schema", "name": "sum", "schema": SHAPE, "strict": True}
+shaped = ask('say="shaped"', text={"format": form}, tools=[ADD], tool_choice={"type": "function", "name": "add"})
+found["shaped"] = [shaped.text.format.name, shaped.tool_choice.name]
+
 late = ask('say="late"', background=True)
 found["background"] = [late.status in ("in_progress", "completed"), list(client.responses.retrieve(late.id, stream=True))[-1].response.output_text]
 found["cancel"] = client.responses.cancel(late.id).status
@@ -107,7 +112,8 @@ found["errors"] = {
     "foreign_previous": refused(lambda: other.responses.create(model=model, input="x", previous_response_id=first.id)),
     "input": refused(lambda: ask([])),
     "item": refused(lambda: ask([{"type": "item_reference", "id": "x"}])),
-    "format": refused(lambda: ask("x", text={"format": {"type": "json_object"}})),
+    "format": refused(lambda: ask("x", text={"format": {"type": "xml"}})),
+    "choice": refused(lambda: ask("x", tool_choice={"type": "file_search"})),
     "tool": refused(lambda: ask("x", tools=[{"type": "web_search"}])),
     "model": refused(lambda: client.responses.create(model="gpt-none", input="x")),
     "throttled": refused(lambda: ask("error=throttlingException")),

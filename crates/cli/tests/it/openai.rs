@@ -75,6 +75,19 @@ async fn the_python_package_completes_chats() {
     let second = read("say=\\\"two\\\"");
     let said = second[0]["messages"].as_array().unwrap().iter().filter(|m| m["role"] != "system").count();
     assert_eq!(said, 3, "the session's first turn came along");
+    // Its wishes too; a tool is forced once.
+    let shape = json!({"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]});
+    let shaped = read("tool=calculator {\\\"expression\\\": \\\"6*7\\\"} say=\\\"{}\\\"");
+    let wishes: Vec<_> = shaped
+        .iter()
+        .map(|body| json!([body["seed"], body["response_format"], body["tool_choice"]]))
+        .collect();
+    let form =
+        json!({"type": "json_schema", "json_schema": {"name": "sum", "schema": shape, "strict": true}});
+    assert_eq!(wishes, [json!([7, form, "required"]), json!([7, form, null])]);
+    assert_eq!(read("any object")[0]["response_format"], json!({"type": "json_object"}));
+    let named = json!({"type": "function", "function": {"name": "add"}});
+    assert_eq!((&read("named")[0]["tool_choice"], &found["forced"]), (&named, &json!("add")));
     // Nothing was stored but the session that was named.
     let (_, list) =
         answer_of(server.http.get(format!("{}/sessions", server.url)).bearer_auth(KEY).send().await.unwrap())
@@ -90,7 +103,8 @@ fn errors() -> Value {
         "key": ["AuthenticationError", 401, null, "invalid_api_key", "authentication_error"],
         "model": ["NotFoundError", 404, "model", "model_not_found", "invalid_request_error"],
         "n": bad("n", "unsupported_parameter"),
-        "format": bad("response_format", "unsupported_parameter"),
+        "format": bad("response_format.type", "invalid_value"),
+        "no_such_tool": bad("tool_choice", "invalid_value"),
         "unknown": bad("top_k", "unknown_parameter"),
         "temperature": bad("temperature", "invalid_value"),
         "messages": bad("messages", "invalid_value"),
@@ -125,6 +139,35 @@ async fn the_node_package_completes_chats() {
             "in_stream": ["APIError", null, null, "model_unavailable"],
         })
     );
+}
+
+/// What the model cannot do is refused before anything is said, by the name of the parameter.
+#[tokio::test]
+async fn wishes_that_the_model_cannot_fulfil_are_refused() {
+    let model = mock().await;
+    let settings = [("MODEL_ID", "anthropic/test"), ("ANTHROPIC_API_KEY", "k")];
+    let server = signed_in(&model, &settings).await;
+    let ask = async |route: &str, wish: Value| {
+        let mut body = json!({"model": "loquat"});
+        if route.ends_with("responses") {
+            body["input"] = "hi".into();
+        } else {
+            body["messages"] = json!([{"role": "user", "content": "hi"}]);
+        }
+        body.as_object_mut().unwrap().extend(wish.as_object().unwrap().clone());
+        let (status, error) =
+            answer_of(server.post(route, &body).bearer_auth(KEY).send().await.unwrap()).await;
+        (status, error["error"]["param"].clone(), error["error"]["code"].clone())
+    };
+    let unsupported = |param: &str| (400, json!(param), json!("unsupported_parameter"));
+    let chat = "/v1/chat/completions";
+    assert_eq!(ask(chat, json!({"seed": 7})).await, unsupported("seed"));
+    let object = json!({"type": "json_object"});
+    assert_eq!(ask(chat, json!({"response_format": object})).await, unsupported("response_format"));
+    assert_eq!(ask(chat, json!({"temperature": 1.5})).await, unsupported("temperature"));
+    let text = json!({"text": {"format": object}});
+    assert_eq!(ask("/v1/responses", text).await, unsupported("text.format"));
+    assert!(model.requests().is_empty());
 }
 
 /// The message of a session belongs to its owner, and a run that is not stored is its owner's while it lives.

@@ -58,13 +58,15 @@ async fn the_python_package_makes_responses() {
             "foreign_previous": replaced,
             "input": bad("input", "invalid_value"),
             "item": bad("input[0].type", "unsupported_parameter"),
-            "format": bad("text.format", "unsupported_parameter"),
+            "format": bad("text.format.type", "invalid_value"),
+            "choice": bad("tool_choice", "unsupported_parameter"),
             "tool": bad("tools[0].type", "unsupported_parameter"),
             "model": ["NotFoundError", 404, "model", "model_not_found"],
             "throttled": ["RateLimitError", 429, null, "rate_limit_exceeded"],
         })
     );
     assert_eq!(found["failed"], json!(["response.failed", "failed", "server_error"]));
+    assert_eq!(found["shaped"], json!(["sum", "add"]));
 
     // Instructions are for one response, and what went before comes from the server.
     let requests = model.requests();

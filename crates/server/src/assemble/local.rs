@@ -25,7 +25,7 @@ mod with {
                 id: model.id.clone(),
                 reason: format!("expected {reason}"),
             })?;
-            let local = LocalModel::new(parsed);
+            let local = LocalModel::new(LocalConfig { params: model.params.clone(), ..parsed });
             if local.is_installed() {
                 local.start_loading();
             }

@@ -244,6 +244,9 @@ impl ModelSettings {
             own.max_output_tokens = own.max_output_tokens.or(common.max_output_tokens);
             own.reasoning_effort = own.reasoning_effort.take().or(common.reasoning_effort);
             own.reasoning_budget = own.reasoning_budget.or(common.reasoning_budget);
+            own.seed = own.seed.or(common.seed);
+            own.output = own.output.take().or(common.output);
+            own.tool_choice = own.tool_choice.take().or(common.tool_choice);
             if own.stop_sequences.is_empty() {
                 own.stop_sequences = common.stop_sequences;
             }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use loquat_agent::message::{Content, Message, ToolContent};
-use loquat_agent::model::{Model, ModelError, ModelEvent, ModelRequest};
+use loquat_agent::model::{Model, ModelError, ModelEvent, ModelRequest, Params};
 
 /// Stands before a tool's text.
 const OPEN: &str = "<tool-output>";
@@ -41,6 +41,10 @@ impl Marked {
 impl Model for Marked {
     fn name(&self) -> &str {
         self.inner.name()
+    }
+
+    fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        self.inner.accepts(params)
     }
 
     fn stream(&self, mut request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {

@@ -1,6 +1,6 @@
 //! Sampling parameters: which provider knows which.
 
-use loquat_agent::model::Params;
+use loquat_agent::model::{ModelError, ModelErrorKind, OutputForm, Params};
 use serde_json::{Map, Value};
 
 use super::config::Provider;
@@ -59,7 +59,23 @@ pub(super) fn merged(call: &Params, configured: &Params) -> Params {
         },
         reasoning_effort: call.reasoning_effort.clone().or_else(|| configured.reasoning_effort.clone()),
         reasoning_budget: call.reasoning_budget.or(configured.reasoning_budget),
+        seed: call.seed.or(configured.seed),
+        output: call.output.clone().or_else(|| configured.output.clone()),
+        tool_choice: call.tool_choice.clone().or_else(|| configured.tool_choice.clone()),
     }
+}
+
+/// The parameters of one call: its own, and what they leave open from the configuration.
+pub(super) fn of_call(
+    provider: Provider,
+    model: &str,
+    call: &Params,
+    configured: &Params,
+) -> Result<Params, ModelError> {
+    let params = merged(call, configured);
+    check(provider, model, &params)
+        .map_err(|error| ModelError::new(ModelErrorKind::BadRequest, error.to_string()))?;
+    Ok(params)
 }
 
 /// Refuses what the provider does not know.
@@ -84,6 +100,19 @@ pub fn check(provider: Provider, model: &str, params: &Params) -> Result<(), Par
     }
     if params.stop_sequences.len() > 4 && provider == Provider::OpenAi {
         return range("stop_sequences", "up to 4");
+    }
+    if params.seed.is_some() && matches!(provider, Provider::Anthropic | Provider::Bedrock) {
+        return unsupported("seed", "");
+    }
+    match (&params.output, provider) {
+        (Some(_), Provider::Local) => return unsupported("output", ", it writes text only"),
+        (Some(OutputForm::Json), Provider::Anthropic | Provider::Bedrock) => {
+            return unsupported("output = json", "; give it a schema");
+        }
+        _ => {}
+    }
+    if params.tool_choice.is_some() && matches!(provider, Provider::Ollama | Provider::Local) {
+        return unsupported("tool_choice", ", it chooses itself");
     }
     if let Some(effort) = params.reasoning_effort.as_deref() {
         let known = matches!(effort, "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max");
@@ -161,6 +190,7 @@ pub(super) fn number(value: f32) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use loquat_agent::model::ToolChoice;
     use serde_json::json;
 
     use super::*;
@@ -200,6 +230,21 @@ mod tests {
             effort("high"),
             "the built-in model has no setting like reasoning_effort",
         );
+        let seed = || Params { seed: Some(7), ..Params::default() };
+        check(Provider::OpenAi, "m", seed(), "");
+        check(Provider::Local, "m", seed(), "");
+        check(Provider::Anthropic, "m", seed(), "Anthropic has no setting like seed");
+        let json = || Params { output: Some(OutputForm::Json), ..Params::default() };
+        check(Provider::Ollama, "m", json(), "");
+        check(
+            Provider::Bedrock,
+            "m",
+            json(),
+            "Amazon Bedrock has no setting like output = json; give it a schema",
+        );
+        let forced = || Params { tool_choice: Some(ToolChoice::Required), ..Params::default() };
+        check(Provider::Bedrock, "m", forced(), "");
+        check(Provider::Ollama, "m", forced(), "Ollama has no setting like tool_choice, it chooses itself");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use loquat_agent::event::{StopReason, Usage};
-use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, OnRestart};
+use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, OnRestart, Params};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
@@ -42,6 +42,10 @@ impl Resilient {
 impl Model for Resilient {
     fn name(&self) -> &str {
         self.candidates.first().map_or("", |candidate| candidate.model.name())
+    }
+
+    fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        self.candidates.first().map_or(Ok(()), |candidate| candidate.model.accepts(params))
     }
 
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use loquat_agent::Agent;
 use loquat_agent::event::Event;
+use loquat_agent::model::{ModelError, Params};
 use loquat_agent::tool_set::ToolSet;
 use serde::Serialize;
 
@@ -140,6 +141,14 @@ impl Engine {
     /// The agent's own tools, as the next run will have them.
     pub async fn tools(&self) -> ToolSet {
         (self.agents)().await.tools
+    }
+
+    /// Whether the agent's model can do what these parameters ask for.
+    ///
+    /// # Errors
+    /// Which it cannot, and why.
+    pub async fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        (self.agents)().await.model.accepts(params)
     }
 
     /// How many runs are live in this process.

@@ -26,7 +26,7 @@ pub enum Line {
     /// The first line.
     Info {
         /// What is known from the start.
-        run: RunInfo,
+        run: Box<RunInfo>,
     },
     /// An event.
     Event {
@@ -105,7 +105,7 @@ impl Stored {
                 return;
             }
             match serde_json::from_slice(line) {
-                Ok(Line::Info { run }) => self.info = Some(run),
+                Ok(Line::Info { run }) => self.info = Some(*run),
                 Ok(Line::Event { n, t, e }) if n == self.events.len() as u64 + 1 => {
                     self.events.push(e);
                     self.times.push(t);
@@ -310,7 +310,7 @@ pub(crate) fn encode_end(n: u64, t: u64, terminal: &Event, message_count: Option
 
 /// The first line.
 pub(crate) fn encode_info(info: &RunInfo, out: &mut Vec<u8>) {
-    let _ = serde_json::to_writer(&mut *out, &Line::Info { run: info.clone() });
+    let _ = serde_json::to_writer(&mut *out, &Line::Info { run: Box::new(info.clone()) });
     out.push(b'\n');
 }
 

@@ -56,6 +56,9 @@ pub(super) static FACTS: &[Fact] = facts! {
     "params.stop_sequences", "=[]", r#"["END"]"#;
     "params.reasoning_effort", "the provider's", r#""medium""#;
     "params.reasoning_budget", "the provider's", "4000";
+    "params.seed", "another one each time", "7";
+    "params.output", "free text", r#""json""#;
+    "params.tool_choice", "the model chooses", r#""required""#;
 
     "model_settings.base_url", "the provider's", r#""http://127.0.0.1:8000/v1""#;
     "model_settings.api_key_env", "the official SDK's variable", r#""VLLM_KEY""#;
@@ -74,6 +77,9 @@ pub(super) static FACTS: &[Fact] = facts! {
     "model_settings.params.stop_sequences", "as in `[params]`", r#"["END"]"#;
     "model_settings.params.reasoning_effort", "as in `[params]`", r#""low""#;
     "model_settings.params.reasoning_budget", "as in `[params]`", "4000";
+    "model_settings.params.seed", "as in `[params]`", "7";
+    "model_settings.params.output", "as in `[params]`", r#""json""#;
+    "model_settings.params.tool_choice", "as in `[params]`", r#""required""#;
     "model_settings.prices.input", "required", "3.0";
     "model_settings.prices.output", "required", "15.0";
     "model_settings.prices.cache_read", "the price of `input`", "0.3";

@@ -96,12 +96,18 @@ fn words(types: &Types, kind: &str) -> String {
     if kind == "Approval" {
         return "`true`, `false`, `\"untrusted\"`".to_owned();
     }
+    if kind == "OutputForm" {
+        return "`\"json\"`, `{ schema = { name, schema, … } }`".to_owned();
+    }
+    if kind == "ToolChoice" {
+        return "`\"required\"`, `{ tool = \"NAME\" }`".to_owned();
+    }
     if let Some(words) = types.enums.get(kind) {
         return words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", ");
     }
     match kind {
         "bool" => "`true`, `false`",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "whole number",
         "f32" | "f64" => "number",
         "String" | "Secret" => "text",
         "PathBuf" => "path",

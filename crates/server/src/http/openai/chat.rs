@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, unsupported, wrong};
 use super::messages::{self, Conversation};
+use super::wishes::{self, Choice, Names};
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::dialects::openai;
@@ -80,6 +81,10 @@ struct Asked {
     params: Params,
 }
 
+/// What these parameters are called here.
+const NAMES: Names =
+    Names { most: "max_completion_tokens", output: "response_format", effort: "reasoning_effort" };
+
 impl Asked {
     async fn read(state: &AppState, headers: &HeaderMap, body: Map<String, Value>) -> Result<Self, Problem> {
         let mut fields = Fields::new(body);
@@ -88,11 +93,18 @@ impl Asked {
         let session = session_named(headers, &mut fields)?;
         let stream = fields.take("stream")?.unwrap_or(false);
         let usage = stream_options(&mut fields, stream)?;
-        let (tools, no_tools) = tools(&mut fields)?;
+        let choice = Choice::read(&mut fields)?;
+        let no_tools = choice == Choice::None;
+        let mut tools = tools(&mut fields)?;
+        if no_tools {
+            tools.clear();
+        }
         messages::check_names(state, &tools, |n| format!("tools[{n}].function.name")).await?;
-        let params = params(&mut fields)?;
+        choice.check(state, &tools).await?;
+        let params = Params { tool_choice: choice.forced(), ..params(&mut fields)? };
         refuse_others(&mut fields)?;
         fields.finish()?;
+        wishes::check(state, &params, &NAMES).await?;
         Ok(Self { conversation, session, stream, usage, tools, no_tools, params })
     }
 
@@ -174,7 +186,7 @@ fn stream_options(fields: &mut Fields, stream: bool) -> Result<bool, Problem> {
     Ok(usage)
 }
 
-fn tools(fields: &mut Fields) -> Result<(Vec<ToolSpec>, bool), Problem> {
+fn tools(fields: &mut Fields) -> Result<Vec<ToolSpec>, Problem> {
     let given: Vec<Value> = fields.take("tools")?.unwrap_or_default();
     let mut tools: Vec<ToolSpec> = Vec::with_capacity(given.len());
     for (n, tool) in given.into_iter().enumerate() {
@@ -188,18 +200,7 @@ fn tools(fields: &mut Fields) -> Result<(Vec<ToolSpec>, bool), Problem> {
         function.finish()?;
         tool.finish()?;
     }
-    let no_tools = tool_choice(fields)?;
-    Ok((if no_tools { Vec::new() } else { tools }, no_tools))
-}
-
-/// Whether no tool is to be called. That one must be called cannot be promised with every model.
-pub(super) fn tool_choice(fields: &mut Fields) -> Result<bool, Problem> {
-    match fields.value("tool_choice") {
-        None => Ok(false),
-        Some(choice) if choice == "auto" => Ok(false),
-        Some(choice) if choice == "none" => Ok(true),
-        Some(_) => Err(unsupported("tool_choice", "only \"auto\" and \"none\" are served here")),
-    }
+    Ok(tools)
 }
 
 fn params(fields: &mut Fields) -> Result<Params, Problem> {
@@ -213,30 +214,16 @@ fn params(fields: &mut Fields) -> Result<Params, Problem> {
         return Err(wrong("stop", "up to 4 texts that are not empty"));
     }
     let old: Option<u32> = fields.take("max_tokens")?;
-    let params = Params {
+    Ok(Params {
         temperature: fields.take("temperature")?,
         top_p: fields.take("top_p")?,
         max_output_tokens: fields.take("max_completion_tokens")?.or(old),
         stop_sequences: stop,
         reasoning_effort: fields.take("reasoning_effort")?,
-        reasoning_budget: None,
-    };
-    check_params(&params, "max_completion_tokens")?;
-    Ok(params)
-}
-
-/// What no model takes. What only the model at hand does not take, its provider says.
-pub(super) fn check_params(params: &Params, most: &str) -> Result<(), Problem> {
-    if params.temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
-        return Err(wrong("temperature", "has to be from 0 to 2"));
-    }
-    if params.top_p.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
-        return Err(wrong("top_p", "has to be from 0 to 1"));
-    }
-    if params.max_output_tokens == Some(0) {
-        return Err(wrong(most, "has to be at least 1"));
-    }
-    Ok(())
+        seed: fields.take("seed")?,
+        output: wishes::output("response_format", fields.value("response_format"), true)?,
+        ..Params::default()
+    })
 }
 
 fn refuse_others(fields: &mut Fields) -> Result<(), Problem> {
@@ -255,7 +242,6 @@ fn refuse_others(fields: &mut Fields) -> Result<(), Problem> {
     fields.only("store", &[json!(false)], "name a session to have the conversation kept")?;
     fields.only("parallel_tool_calls", &[json!(true)], "the model decides whether calls are parallel")?;
     fields.only("modalities", &[json!(["text"])], "this agent writes text")?;
-    fields.only("response_format", &[json!({"type": "text"})], "this agent writes text")?;
     fields.only("verbosity", &[json!("medium")], "not every model has such a setting")?;
     for penalty in ["frequency_penalty", "presence_penalty"] {
         fields.only(penalty, &[json!(0), json!(0.0)], "not every model has such a setting")?;
@@ -263,7 +249,6 @@ fn refuse_others(fields: &mut Fields) -> Result<(), Problem> {
     fields.only("logit_bias", &[json!({})], "not every model has such a setting")?;
     fields.only("logprobs", &[json!(false)], "not every model tells them")?;
     fields.only("top_logprobs", &[json!(0)], "not every model tells them")?;
-    fields.only("seed", &[], "not every model has such a setting")?;
     fields.only("audio", &[], "this agent writes text")?;
     fields.only("moderation", &[], "not served here")?;
     fields.only("web_search_options", &[], "the agent's tools are configured on the server")?;

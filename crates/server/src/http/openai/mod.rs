@@ -6,6 +6,7 @@ mod input;
 mod messages;
 mod models;
 mod responses;
+mod wishes;
 
 use axum::Router;
 use axum::middleware;

@@ -13,10 +13,11 @@ use loquat_agent::model::Params;
 use loquat_agent::tool::ToolSpec;
 use serde_json::{Map, Value, json};
 
-use super::chat::{check_params, decisions, session_named, tool_choice};
+use super::chat::{decisions, session_named};
 use super::fields::{Fields, unsupported, wrong};
 use super::input::Input;
 use super::messages;
+use super::wishes::{self, Choice, Names};
 use crate::app::AppState;
 use crate::auth::{Owner, Principal};
 use crate::dialects::responses;
@@ -125,6 +126,9 @@ async fn find(state: &AppState, owner: &Owner, id: &str) -> Result<Option<std::s
     }
 }
 
+/// What these parameters are called here.
+const NAMES: Names = Names { most: "max_output_tokens", output: "text.format", effort: "reasoning.effort" };
+
 /// A request that was understood.
 struct Asked {
     input: Input,
@@ -189,15 +193,18 @@ impl Asked {
         let background = fields.take("background")?.unwrap_or(false);
         let store = fields.take("store")?.unwrap_or(true);
         let instructions = fields.take("instructions")?;
-        let no_tools = tool_choice(&mut fields)?;
+        let choice = Choice::read(&mut fields)?;
+        let no_tools = choice == Choice::None;
         let mut tools = tools(&mut fields)?;
         if no_tools {
             tools.clear();
         }
         messages::check_names(state, &tools, |n| format!("tools[{n}].name")).await?;
-        let params = params(&mut fields)?;
+        choice.check(state, &tools).await?;
+        let params = Params { tool_choice: choice.forced(), ..params(&mut fields)? };
         refuse_others(&mut fields)?;
         fields.finish()?;
+        wishes::check(state, &params, &NAMES).await?;
         let store = store && state.engine.sessions().is_some();
         echo.insert("store".into(), store.into());
         Ok(Self {
@@ -387,25 +394,24 @@ fn params(fields: &mut Fields) -> Result<Params, Problem> {
         reasoning.ignore(&["summary", "generate_summary"]);
         reasoning.finish()?;
     }
-    let params = Params {
-        temperature: fields.take("temperature")?,
-        top_p: fields.take("top_p")?,
-        max_output_tokens: fields.take("max_output_tokens")?,
-        stop_sequences: Vec::new(),
-        reasoning_effort: effort,
-        reasoning_budget: None,
-    };
-    check_params(&params, "max_output_tokens")?;
-    Ok(params)
-}
-
-fn refuse_others(fields: &mut Fields) -> Result<(), Problem> {
+    let mut output = None;
     if let Some(text) = fields.value("text") {
         let mut text = Fields::within("text", text)?;
-        text.only("format", &[json!({"type": "text"})], "this agent writes text")?;
+        output = wishes::output("text.format", text.value("format"), false)?;
         text.only("verbosity", &[json!("medium")], "not every model has such a setting")?;
         text.finish()?;
     }
+    Ok(Params {
+        temperature: fields.take("temperature")?,
+        top_p: fields.take("top_p")?,
+        max_output_tokens: fields.take("max_output_tokens")?,
+        reasoning_effort: effort,
+        output,
+        ..Params::default()
+    })
+}
+
+fn refuse_others(fields: &mut Fields) -> Result<(), Problem> {
     // Hints for OpenAI's own service, without an effect on what is answered; and how a conversation that has grown too long
     // is cut, which the server's configuration decides.
     fields.ignore(&[

@@ -83,6 +83,11 @@ impl Model for Anthropic {
         &self.shared.name
     }
 
+    fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        let shared = &self.shared;
+        params::of_call(Provider::Anthropic, &shared.model, params, &shared.params).map(drop)
+    }
+
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let shared = Arc::clone(&self.shared);
         futures_util::stream::once(async move { shared.open(request).await }).try_flatten().boxed()
@@ -94,9 +99,7 @@ impl Shared {
         &self,
         request: ModelRequest,
     ) -> Result<BoxStream<'static, Result<ModelEvent, ModelError>>, ModelError> {
-        let params = params::merged(&request.params, &self.params);
-        params::check(Provider::Anthropic, &self.model, &params)
-            .map_err(|error| ModelError::new(ModelErrorKind::BadRequest, error.to_string()))?;
+        let params = params::of_call(Provider::Anthropic, &self.model, &request.params, &self.params)?;
         let body = request::body(&self.name, &self.model, &request, &params, &self.extra, self.cache)?;
         // The request is not needed while the answer is read: a long conversation is megabytes.
         drop(request);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use loquat_agent::message::{
     Bytes, Content, Document, Image, Message, Role, Source, ToolContent, ToolStatus,
 };
-use loquat_agent::model::{ModelError, ModelErrorKind, ModelRequest, Params};
+use loquat_agent::model::{ModelError, ModelErrorKind, ModelRequest, OutputForm, Params, ToolChoice};
 use serde_json::{Map, Value, json};
 
 use crate::models::{history, params};
@@ -72,11 +72,27 @@ pub(super) fn body(
     if let Some(budget) = budget {
         body.insert("thinking".into(), json!({"type": "enabled", "budget_tokens": budget}));
     }
+    match &params.tool_choice {
+        None => {}
+        Some(ToolChoice::Required) => {
+            body.insert("tool_choice".into(), json!({"type": "any"}));
+        }
+        Some(ToolChoice::Tool(name)) => {
+            body.insert("tool_choice".into(), json!({"type": "tool", "name": name}));
+        }
+    }
+    let mut output = Map::new();
+    if let Some(OutputForm::Schema(form)) = &params.output {
+        output.insert("format".into(), json!({"type": "json_schema", "schema": form.schema}));
+    }
     if let Some(effort) = &params.reasoning_effort {
-        body.insert("output_config".into(), json!({"effort": effort}));
+        output.insert("effort".into(), effort.as_str().into());
         if thinks && params::is_adaptive(model) {
             body.insert("thinking".into(), json!({"type": "adaptive"}));
         }
+    }
+    if !output.is_empty() {
+        body.insert("output_config".into(), Value::Object(output));
     }
     params::merge(&mut body, extra);
     Ok(Value::Object(body))

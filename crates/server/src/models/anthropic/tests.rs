@@ -6,6 +6,7 @@ use loquat_agent::message::{
     Content, Document, Message, Reasoning, ReasoningText, Role, Source, ToolContent, ToolResult, ToolStatus,
     ToolUse,
 };
+use loquat_agent::model::{OutputForm, OutputSchema, ToolChoice};
 use loquat_agent::tool::ToolSpec;
 use serde_json::json;
 
@@ -200,6 +201,32 @@ fn writes_a_conversation() {
     };
     assert_eq!(body(true), expected);
     assert!(!body(false).to_string().contains("cache_control"));
+}
+
+#[test]
+fn asks_for_a_form_and_for_a_call() {
+    let schema = json!({"type": "object"});
+    let form =
+        OutputSchema { name: "n".into(), description: None, schema: schema.clone(), strict: Some(true) };
+    let request = ModelRequest { messages: vec![Message::user("x")], ..ModelRequest::default() };
+    let body = |choice, effort: Option<&str>| {
+        let params = Params {
+            output: Some(OutputForm::Schema(Box::new(form.clone()))),
+            tool_choice: Some(choice),
+            reasoning_effort: effort.map(str::to_owned),
+            ..Params::default()
+        };
+        request::body("m", "m", &request, &params, &Map::new(), false).unwrap()
+    };
+    let format = json!({"type": "json_schema", "schema": schema});
+    let any = body(ToolChoice::Required, None);
+    assert_eq!(
+        (&any["output_config"], &any["tool_choice"]),
+        (&json!({"format": format}), &json!({"type": "any"}))
+    );
+    let one = body(ToolChoice::Tool("add".into()), Some("low"));
+    assert_eq!(one["output_config"], json!({"format": format, "effort": "low"}));
+    assert_eq!(one["tool_choice"], json!({"type": "tool", "name": "add"}));
 }
 
 #[test]

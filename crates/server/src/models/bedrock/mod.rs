@@ -98,6 +98,11 @@ impl Model for Bedrock {
         &self.shared.name
     }
 
+    fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        let shared = &self.shared;
+        params::of_call(Provider::Bedrock, &shared.model, params, &shared.params).map(drop)
+    }
+
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let shared = Arc::clone(&self.shared);
         // Boxed: the futures of the SDK are large.
@@ -149,9 +154,7 @@ impl Shared {
         &self,
         request: ModelRequest,
     ) -> Result<BoxStream<'static, Result<ModelEvent, ModelError>>, ModelError> {
-        let params = params::merged(&request.params, &self.params);
-        params::check(Provider::Bedrock, &self.model, &params)
-            .map_err(|error| ModelError::new(ModelErrorKind::BadRequest, error.to_string()))?;
+        let params = params::of_call(Provider::Bedrock, &self.model, &request.params, &self.params)?;
         let client = self.client.get_or_init(|| self.client()).await;
         let settings = request::Settings {
             name: &self.name,

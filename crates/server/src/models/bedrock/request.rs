@@ -4,19 +4,23 @@ use std::collections::HashSet;
 
 use aws_sdk_bedrockruntime::operation::converse_stream::builders::ConverseStreamFluentBuilder;
 use aws_sdk_bedrockruntime::types::{
-    CachePointBlock, CachePointType, ContentBlock, ConversationRole, DocumentBlock, DocumentFormat,
-    DocumentSource, GuardrailStreamConfiguration, GuardrailStreamProcessingMode, GuardrailTrace, ImageBlock,
-    ImageFormat, ImageSource, InferenceConfiguration, Message as AwsMessage, PerformanceConfigLatency,
-    PerformanceConfiguration, ReasoningContentBlock, ReasoningTextBlock, S3Location, ServiceTier,
-    ServiceTierType, SystemContentBlock, Tool, ToolConfiguration, ToolInputSchema, ToolResultBlock,
-    ToolResultContentBlock, ToolResultStatus, ToolSpecification, ToolUseBlock,
+    AnyToolChoice, CachePointBlock, CachePointType, ContentBlock, ConversationRole, DocumentBlock,
+    DocumentFormat, DocumentSource, GuardrailStreamConfiguration, GuardrailStreamProcessingMode,
+    GuardrailTrace, ImageBlock, ImageFormat, ImageSource, InferenceConfiguration, JsonSchemaDefinition,
+    Message as AwsMessage, OutputConfig, OutputFormat, OutputFormatStructure, OutputFormatType,
+    PerformanceConfigLatency, PerformanceConfiguration, ReasoningContentBlock, ReasoningTextBlock,
+    S3Location, ServiceTier, ServiceTierType, SpecificToolChoice, SystemContentBlock, Tool,
+    ToolChoice as AwsToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock,
+    ToolResultStatus, ToolSpecification, ToolUseBlock,
 };
 use aws_smithy_types::Blob;
 use aws_smithy_types::error::operation::BuildError;
 use loquat_agent::message::{
     Bytes, Content, Document, Image, Message, Reasoning, Role, Source, ToolContent, ToolResult, ToolStatus,
 };
-use loquat_agent::model::{ModelError, ModelErrorKind, ModelRequest, Params};
+use loquat_agent::model::{
+    ModelError, ModelErrorKind, ModelRequest, OutputForm, OutputSchema, Params, ToolChoice,
+};
 use serde_json::{Map, Value};
 
 use super::cache::{self, Places};
@@ -48,7 +52,10 @@ pub(super) fn fill(
         .model_id(settings.model)
         .set_messages(Some(messages(request, settings.name, places)?))
         .set_system(system(request, places)?)
-        .set_tool_config(tools(request, places)?);
+        .set_tool_config(tools(request, params.tool_choice.as_ref(), places)?);
+    if let Some(OutputForm::Schema(form)) = &params.output {
+        call = call.output_config(output(form)?);
+    }
     if params.temperature.is_some()
         || params.top_p.is_some()
         || params.max_output_tokens.is_some()
@@ -131,7 +138,27 @@ fn system(request: &ModelRequest, places: Places) -> Result<Option<Vec<SystemCon
     Ok(Some(blocks))
 }
 
-fn tools(request: &ModelRequest, places: Places) -> Result<Option<ToolConfiguration>, ModelError> {
+/// The form that the answer has to have.
+fn output(form: &OutputSchema) -> Result<OutputConfig, ModelError> {
+    let schema = JsonSchemaDefinition::builder()
+        .name(&form.name)
+        .set_description(form.description.clone())
+        .schema(form.schema.to_string())
+        .build()
+        .map_err(internal)?;
+    let format = OutputFormat::builder()
+        .r#type(OutputFormatType::JsonSchema)
+        .structure(OutputFormatStructure::JsonSchema(schema))
+        .build()
+        .map_err(internal)?;
+    Ok(OutputConfig::builder().text_format(format).build())
+}
+
+fn tools(
+    request: &ModelRequest,
+    choice: Option<&ToolChoice>,
+    places: Places,
+) -> Result<Option<ToolConfiguration>, ModelError> {
     let specs = history::tools(request);
     if specs.is_empty() {
         return Ok(None);
@@ -150,7 +177,15 @@ fn tools(request: &ModelRequest, places: Places) -> Result<Option<ToolConfigurat
     if places.tools {
         tools.push(Tool::CachePoint(point()?));
     }
-    ToolConfiguration::builder().set_tools(Some(tools)).build().map(Some).map_err(internal)
+    let choice = match choice {
+        None => None,
+        Some(ToolChoice::Required) => Some(AwsToolChoice::Any(AnyToolChoice::builder().build())),
+        Some(ToolChoice::Tool(name)) => {
+            Some(AwsToolChoice::Tool(SpecificToolChoice::builder().name(name).build().map_err(internal)?))
+        }
+    };
+    let tools = ToolConfiguration::builder().set_tools(Some(tools)).set_tool_choice(choice);
+    tools.build().map(Some).map_err(internal)
 }
 
 fn messages(request: &ModelRequest, name: &str, places: Places) -> Result<Vec<AwsMessage>, ModelError> {

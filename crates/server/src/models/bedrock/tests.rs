@@ -7,6 +7,7 @@ use loquat_agent::message::{
     Content, Document, Image, Message, Reasoning, ReasoningText, Role, Source, ToolContent, ToolResult,
     ToolStatus, ToolUse,
 };
+use loquat_agent::model::{OutputForm, OutputSchema, ToolChoice};
 use loquat_agent::tool::ToolSpec;
 use loquat_bench::mock::{MockServer, Scenario};
 use serde_json::json;
@@ -33,6 +34,25 @@ async fn run(config: &ModelConfig, request: ModelRequest) -> Result<Vec<ModelEve
 
 fn ask(text: &str) -> ModelRequest {
     ModelRequest { messages: vec![Message::user(text)], ..ModelRequest::default() }
+}
+
+#[tokio::test]
+async fn the_service_learns_the_trace() {
+    use crate::telemetry::trace::TraceContext;
+
+    let mock = MockServer::start(Scenario::default()).await.unwrap();
+    let trace = TraceContext::child_of(None);
+    let scope = scope::Scope { trace: Some(trace.clone()), ..scope::Scope::default() };
+    let config = config(&mock, CLAUDE);
+    scope::enter(Arc::new(scope), run(&config, ask("say=\"hi\""))).await.unwrap();
+    let sent = mock.requests().pop().unwrap();
+    let header = |name: &str| {
+        let found = sent.headers.iter().find(|(own, _)| own == name);
+        found.unwrap_or_else(|| panic!("no header {name}")).1.clone()
+    };
+    assert_eq!((header("traceparent"), header("x-amzn-trace-id")), (trace.traceparent(), trace.xray()));
+    // A proxy may change them: they are not signed.
+    assert!(!header("authorization").contains("x-amzn-trace-id"));
 }
 
 #[tokio::test]
@@ -148,6 +168,18 @@ async fn writes_a_conversation() {
         tools: Arc::from([ToolSpec::new("add", "", json!({"type": "object"}))]),
         ..ModelRequest::default()
     };
+    let form = OutputSchema {
+        name: "n".into(),
+        description: Some("d".into()),
+        schema: json!({"type": "object"}),
+        strict: None,
+    };
+    let params = Params {
+        output: Some(OutputForm::Schema(Box::new(form))),
+        tool_choice: Some(ToolChoice::Tool("add".into())),
+        ..Params::default()
+    };
+    let request = ModelRequest { params, ..request };
     run(&config, request).await.unwrap();
     let sent = mock.requests().pop().unwrap();
     let point = json!({"cachePoint": {"type": "default"}});
@@ -167,7 +199,11 @@ async fn writes_a_conversation() {
                     {"image": {"format": "png", "source": {"bytes": "AAEC"}}}]}},
                 point]},
         ],
-        "toolConfig": {"tools": [{"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}, point]},
+        "toolConfig": {
+            "tools": [{"toolSpec": {"name": "add", "inputSchema": {"json": {"type": "object"}}}}, point],
+            "toolChoice": {"tool": {"name": "add"}}},
+        "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
+            "name": "n", "description": "d", "schema": "{\"type\":\"object\"}"}}}},
         "inferenceConfig": {"maxTokens": 9000, "stopSequences": ["END"]},
         "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 2048}, "top_k": 40},
         "guardrailConfig": {"guardrailIdentifier": "gr-1", "guardrailVersion": "2", "trace": "enabled",

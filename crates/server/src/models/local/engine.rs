@@ -238,8 +238,9 @@ fn sampler(params: &Params, temperature: f64) -> LogitsProcessor {
     } else {
         Sampling::TopKThenTopP { k: 40, p: params.top_p.map_or(0.9, f64::from), temperature }
     };
-    // A new seed for each call: asking again may give another answer.
-    LogitsProcessor::from_sampling(uuid::Uuid::new_v4().as_u64_pair().0, sampling)
+    // Another seed for each call, unless one is wished: asking again may give another answer.
+    let seed = params.seed.map_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0, i64::cast_unsigned);
+    LogitsProcessor::from_sampling(seed, sampling)
 }
 
 // Taken by value to fit `map_err`.

@@ -24,7 +24,7 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest};
+use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Params};
 use parking_lot::Mutex;
 
 pub use fetch::{cache_dir, models_dir, weights_file};
@@ -32,6 +32,8 @@ pub use fetch::{cache_dir, models_dir, weights_file};
 use self::engine::Engine;
 use self::weights::Source;
 use self::worker::{Backend, Worker};
+use super::config::Provider;
+use super::params;
 
 /// The model that `loquat model fetch` brings, as it stands after `local/`.
 pub const BUILT_IN: &str = "smollm2-135m-instruct";
@@ -41,7 +43,7 @@ pub const DEMO_NOTE: &str =
     "A very small demonstration model: it invents facts and forgets. Set MODEL_ID for a real one.";
 
 /// Which model to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LocalConfig {
     /// The full name (`local/…`).
     pub name: String,
@@ -51,9 +53,16 @@ pub struct LocalConfig {
     pub cache: PathBuf,
     /// It is the built-in model, whose checksum is known.
     pub built_in: bool,
+    /// Parameters of every call that has none of its own.
+    pub params: Params,
 }
 
 impl LocalConfig {
+    /// The parameters of a call.
+    fn params_of(&self, call: &Params) -> Result<Params, ModelError> {
+        params::of_call(Provider::Local, &self.name, call, &self.params)
+    }
+
     /// From what follows `local/` in a model's name: the built-in model's name, or the absolute path of a GGUF file.
     /// `models` is the folder of model files, by default [`models_dir`] of the user's cache folder.
     ///
@@ -69,6 +78,7 @@ impl LocalConfig {
             weights: if built_in { weights_file(models) } else { PathBuf::from(name) },
             cache: models.to_owned(),
             built_in,
+            params: Params::default(),
         })
     }
 }
@@ -171,9 +181,17 @@ impl Model for LocalModel {
         &self.shared.config.name
     }
 
-    fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
+    fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        self.shared.config.params_of(params).map(drop)
+    }
+
+    fn stream(&self, mut request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let shared = Arc::clone(&self.shared);
         stream::once(async move {
+            match shared.config.params_of(&request.params) {
+                Ok(params) => request.params = params,
+                Err(error) => return stream::once(async { Err(error) }).boxed(),
+            }
             match shared.worker() {
                 Ok(worker) => {
                     let events = worker.submit(request);

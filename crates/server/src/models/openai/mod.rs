@@ -39,6 +39,8 @@ struct Shared {
     /// Who answers, in messages.
     provider: Arc<str>,
     url: Url,
+    /// Whose settings it has: OpenAI's, or those of Ollama, which knows fewer.
+    kind: Provider,
     /// Whether it is OpenAI itself.
     openai: bool,
     key: Option<Secret>,
@@ -81,6 +83,7 @@ impl OpenAi {
                 name: config.id.clone(),
                 model: model.to_owned(),
                 provider: name,
+                kind: provider,
                 url,
                 openai,
                 key: config.api_key.clone(),
@@ -120,6 +123,11 @@ impl Model for OpenAi {
         &self.shared.name
     }
 
+    fn accepts(&self, params: &Params) -> Result<(), ModelError> {
+        let Shared { kind, model, params: configured, .. } = &*self.shared;
+        params::of_call(*kind, model, params, configured).map(drop)
+    }
+
     fn stream(&self, request: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
         let shared = Arc::clone(&self.shared);
         futures_util::stream::once(async move { shared.open(request).await }).try_flatten().boxed()
@@ -131,10 +139,7 @@ impl Shared {
         &self,
         request: ModelRequest,
     ) -> Result<BoxStream<'static, Result<ModelEvent, ModelError>>, ModelError> {
-        let params = params::merged(&request.params, &self.params);
-        let provider = if self.openai { Provider::OpenAi } else { Provider::Ollama };
-        params::check(provider, &self.model, &params)
-            .map_err(|error| ModelError::new(ModelErrorKind::BadRequest, error.to_string()))?;
+        let params = params::of_call(self.kind, &self.model, &request.params, &self.params)?;
         let dialect = request::Dialect {
             openai: self.openai,
             echo_reasoning: !self.openai && self.echoes.load(Ordering::Relaxed),

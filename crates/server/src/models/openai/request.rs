@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use loquat_agent::message::{
     Bytes, Content, Document, Image, Message, Role, Source, ToolContent, ToolStatus,
 };
-use loquat_agent::model::{ModelError, ModelErrorKind, ModelRequest, Params};
+use loquat_agent::model::{ModelError, ModelErrorKind, ModelRequest, OutputForm, Params, ToolChoice};
 use serde_json::{Map, Value, json};
 
 /// How one server differs from another.
@@ -57,6 +57,27 @@ pub(super) fn body(
     }
     if let Some(value) = &params.reasoning_effort {
         body.insert("reasoning_effort".into(), value.as_str().into());
+    }
+    if let Some(seed) = params.seed {
+        body.insert("seed".into(), seed.into());
+    }
+    match &params.output {
+        None => {}
+        Some(OutputForm::Json) => {
+            body.insert("response_format".into(), json!({"type": "json_object"}));
+        }
+        Some(OutputForm::Schema(schema)) => {
+            body.insert("response_format".into(), json!({"type": "json_schema", "json_schema": schema}));
+        }
+    }
+    match &params.tool_choice {
+        None => {}
+        Some(ToolChoice::Required) => {
+            body.insert("tool_choice".into(), "required".into());
+        }
+        Some(ToolChoice::Tool(name)) => {
+            body.insert("tool_choice".into(), json!({"type": "function", "function": {"name": name}}));
+        }
     }
     crate::models::params::merge(&mut body, extra);
     Ok(Value::Object(body))

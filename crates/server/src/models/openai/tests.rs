@@ -6,6 +6,7 @@ use loquat_agent::message::{
     Content, Image, Message, Reasoning, ReasoningText, Role, Source, ToolContent, ToolResult, ToolStatus,
     ToolUse,
 };
+use loquat_agent::model::{OutputForm, OutputSchema, ToolChoice};
 use loquat_agent::tool::ToolSpec;
 use serde_json::json;
 
@@ -320,6 +321,29 @@ fn writes_a_conversation() {
     let openai = request::Dialect { openai: true, echo_reasoning: false };
     let body = request::body("m", &request, &params, &extra, openai).unwrap();
     assert_eq!((&body["max_completion_tokens"], &body["max_tokens"]), (&json!(9), &serde_json::Value::Null));
+}
+
+#[test]
+fn passes_wishes_on() {
+    let request = ModelRequest { messages: vec![Message::user("x")], ..ModelRequest::default() };
+    let body = |output, choice| {
+        let params =
+            Params { seed: Some(7), output: Some(output), tool_choice: Some(choice), ..Params::default() };
+        request::body("m", &request, &params, &Map::new(), dialect()).unwrap()
+    };
+    let any = body(OutputForm::Json, ToolChoice::Required);
+    assert_eq!((&any["seed"], &any["tool_choice"]), (&json!(7), &json!("required")));
+    assert_eq!(any["response_format"], json!({"type": "json_object"}));
+    let form = OutputSchema {
+        name: "n".into(),
+        description: Some("d".into()),
+        schema: json!({"type": "object"}),
+        strict: None,
+    };
+    let one = body(OutputForm::Schema(Box::new(form)), ToolChoice::Tool("add".into()));
+    assert_eq!(one["tool_choice"], json!({"type": "function", "function": {"name": "add"}}));
+    let schema = json!({"name": "n", "description": "d", "schema": {"type": "object"}});
+    assert_eq!(one["response_format"], json!({"type": "json_schema", "json_schema": schema}));
 }
 
 #[test]
