@@ -97,8 +97,29 @@ fn main() -> std::process::ExitCode {
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("loquat: {error:#}");
+            eprintln!("loquat: {}", told(&error));
             std::process::ExitCode::FAILURE
         }
+    }
+}
+
+/// An error with its causes, each once: many say in their own words what they were caused by.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = || std::fs::read("/no/such/file").map_err(anyhow::Error::from);
+        let plain = missing().context("the agent").unwrap_err();
+        assert_eq!(super::told(&plain), "the agent: No such file or directory (os error 2)");
+        let repeated = plain.context("x: No such file or directory (os error 2)");
+        assert_eq!(super::told(&repeated), "x: No such file or directory (os error 2): the agent");
     }
 }

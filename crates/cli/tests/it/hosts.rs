@@ -8,11 +8,11 @@ use loquat_bench::lambda_emulator::{Emulator, Options};
 use loquat_bench::measure::{Effort, lambda};
 use loquat_bench::mock::{MockServer, Scenario};
 use loquat_cloud::aws::Aws;
-use loquat_cloud::package;
+use loquat_cloud::{elf, package};
 use serde_json::{Value, json};
 
 use super::ministack::{MiniStack, REGION};
-use super::support::{Events, ModelServer};
+use super::support::{Events, ModelServer, Server};
 
 fn environment(model: &ModelServer, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let own = [
@@ -156,4 +156,25 @@ async fn behind_the_lambda_web_adapter_frames_arrive_while_the_run_goes_on() {
     assert_eq!(events.text().await, "two");
     call.end();
     assert_eq!(events.all().await.last().unwrap().event, "done");
+}
+
+/// What is linked on a newer system has to start on Lambda's.
+#[test]
+fn the_lambda_binary_needs_no_newer_glibc_than_lambda_has() {
+    let binary = elf::inspect(&std::fs::read(bootstrap()).unwrap()).unwrap();
+    assert!(binary.glibc.is_none_or(|version| version <= (2, 34)), "{:?}", binary.glibc);
+}
+
+/// The calculator is what uses our own `hypot`.
+#[tokio::test]
+async fn the_calculator_of_the_binary_is_right() {
+    let mut model = ModelServer::start().await;
+    let server = Server::start(&model, &[("LOQUAT_TOOLS", "calculator")]).await;
+    let asked = json!({"message": "asinh of 3?", "events": "all"});
+    let (response, call) =
+        tokio::join!(server.http.post(format!("{}/chat", server.url)).json(&asked).send(), model.call());
+    call.ask("c1", "calculator", &json!({"expression": "asinh(3)"}));
+    let request = model.answers(&["done"]).await;
+    assert!(request["messages"].to_string().contains("1.8184464592"), "{request}");
+    assert_eq!(Events::new(response.unwrap()).all().await.last().unwrap().event, "done");
 }
