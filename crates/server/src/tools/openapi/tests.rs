@@ -277,15 +277,14 @@ fn a_document_that_is_neither_is_refused_in_words() {
         assert!(error.starts_with("the document is neither JSON nor YAML"), "{text}: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
-    // Nine names that each stand for nine of the one before: a billion values in five hundred bytes.
+    // Nine names that each stand for nine of the one before: a billion values in five hundred bytes, which would end
+    // neither in time nor in memory.
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..10 {
         let before = vec![format!("*a{}", n - 1); 9].join(", ");
         bomb += &format!("a{n}: &a{n} [{before}]\n");
     }
-    let began = std::time::Instant::now();
     assert!(parse(bomb.as_bytes()).is_err());
     let deep = format!("a: {}1{}", "[".repeat(50_000), "]".repeat(50_000));
     assert!(parse(deep.as_bytes()).is_err());
-    assert!(began.elapsed() < Duration::from_secs(10));
 }

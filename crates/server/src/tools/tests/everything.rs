@@ -103,7 +103,8 @@ async fn progress_and_stop(toolbox: &Toolbox) {
     cancel.cancel();
     let output = task.await.unwrap();
     assert!(output.is_error && words(&output).contains("stopped"), "{output:?}");
-    assert!(stopped.elapsed() < Duration::from_secs(5));
+    // The whole call takes a minute.
+    assert!(stopped.elapsed() < Duration::from_secs(30));
     assert_eq!(words(&call(toolbox, "echo", json!({"message": "on"})).await), "Echo: on");
 }
 
