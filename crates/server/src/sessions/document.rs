@@ -114,10 +114,12 @@ pub struct Branch {
 pub struct Document {
     /// Everything but messages and branches.
     pub head: Head,
-    /// The stored messages: the inside of the JSON array.
+    /// The stored messages: the inside of the JSON array, without its end.
     messages: Bytes,
+    /// Its end: what was appended. Apart, so that a message more does not copy all that were there.
+    added: Vec<u8>,
     count: usize,
-    /// Where the last messages begin in `messages`; the last entries belong to the last messages.
+    /// Where the last messages begin in the array; the last entries belong to the last messages.
     starts: Vec<usize>,
     /// The stored branches: the inside of the JSON array.
     branches: Bytes,
@@ -143,6 +145,10 @@ const LAYOUT: &str = "{\"layout\":";
 const MESSAGES: &str = ",\"messages\":[";
 const BRANCHES: &str = "],\"branches\":[";
 const END: &str = "]}";
+/// From this many bytes of messages on, the head is filled up with blanks to a multiple of [`ROOM`]: the messages then
+/// stand where they stood, and a store that compares what it wrote last writes their end only.
+const LONG: usize = 64 * 1024;
+const ROOM: usize = 8 * 1024;
 
 impl Document {
     /// A session without messages.
@@ -162,6 +168,7 @@ impl Document {
                 others: Map::new(),
             },
             messages: Bytes::new(),
+            added: Vec::new(),
             count: 0,
             starts: Vec::new(),
             branches: Bytes::new(),
@@ -203,6 +210,7 @@ impl Document {
         Some(Self {
             head,
             messages: file.slice(messages_start..messages_end),
+            added: Vec::new(),
             count: layout.count,
             starts: layout.starts,
             branches: file.slice(messages_end + BRANCHES.len()..file.len() - END.len()),
@@ -224,15 +232,18 @@ impl Document {
             fields.remove(own);
         }
         let head: Head = serde_json::from_value(Value::Object(fields)).map_err(unreadable)?;
-        let mut document =
-            Self { head, messages: Bytes::new(), count: 0, starts: vec![], branches: Bytes::new() };
-        let mut inside = Vec::new();
+        let mut document = Self {
+            head,
+            messages: Bytes::new(),
+            added: Vec::new(),
+            count: 0,
+            starts: vec![],
+            branches: Bytes::new(),
+        };
         for message in &file_parts.messages {
-            document.starts.push(push_element(&mut inside, message.get().as_bytes()));
+            document.push(message.get().as_bytes());
         }
-        document.count = document.starts.len();
         document.starts.drain(..document.count.saturating_sub(FINDABLE));
-        document.messages = inside.into();
         let mut inside = Vec::new();
         for branch in &file_parts.branches {
             push_element(&mut inside, branch.get().as_bytes());
@@ -270,18 +281,25 @@ impl Document {
     }
 
     fn read(&self, from: usize) -> Result<Vec<Message>, Unreadable> {
-        let inside = &self.messages[from..];
-        let mut array = Vec::with_capacity(inside.len() + 2);
+        serde_json::from_slice(&self.array(from)).map_err(|error| Unreadable(error.to_string()))
+    }
+
+    /// The messages as a JSON array, from where one of them begins.
+    fn array(&self, from: usize) -> Vec<u8> {
+        let stored = self.messages.get(from..).unwrap_or_default();
+        let added = &self.added[from.saturating_sub(self.messages.len())..];
+        let mut array = Vec::with_capacity(stored.len() + added.len() + 2);
         array.push(b'[');
-        array.extend_from_slice(inside);
+        array.extend_from_slice(stored);
+        array.extend_from_slice(added);
         array.push(b']');
-        serde_json::from_slice(&array).map_err(|error| Unreadable(error.to_string()))
+        array
     }
 
     /// The stored messages as JSON text, without parsing them.
     #[must_use]
     pub fn raw_messages(&self) -> String {
-        format!("[{}]", String::from_utf8_lossy(&self.messages))
+        String::from_utf8_lossy(&self.array(0)).into_owned()
     }
 
     /// The stored branches as JSON text, without parsing them.
@@ -292,15 +310,20 @@ impl Document {
 
     /// Adds messages at the end.
     pub fn append(&mut self, messages: &[Message]) {
-        let mut inside = self.messages.to_vec();
         for message in messages {
             // A message made of strings and JSON values always has a JSON form.
-            let json = serde_json::to_vec(message).unwrap_or_default();
-            self.starts.push(push_element(&mut inside, &json));
+            self.push(&serde_json::to_vec(message).unwrap_or_default());
         }
-        self.count += messages.len();
         self.starts.drain(..self.starts.len().saturating_sub(FINDABLE));
-        self.messages = inside.into();
+    }
+
+    fn push(&mut self, json: &[u8]) {
+        if self.count > 0 {
+            self.added.push(b',');
+        }
+        self.starts.push(self.messages.len() + self.added.len());
+        self.added.extend_from_slice(json);
+        self.count += 1;
     }
 
     /// Goes back to the first `keep` messages; what stood after them becomes a branch.
@@ -323,6 +346,7 @@ impl Document {
     /// Puts other messages in the place of all stored ones.
     pub fn replace(&mut self, messages: &[Message]) {
         self.messages = Bytes::new();
+        self.added.clear();
         self.count = 0;
         self.starts.clear();
         self.append(messages);
@@ -334,22 +358,27 @@ impl Document {
         let head = serde_json::to_string(&self.head).unwrap_or_default();
         // The head's own brace becomes the comma after the layout.
         let head = head.strip_prefix('{').and_then(|head| head.strip_suffix('}')).unwrap_or_default();
-        let mut layout =
-            Layout { head: 0, messages: self.messages.len(), count: self.count, starts: self.starts.clone() };
+        let messages = self.messages.len() + self.added.len();
+        let mut layout = Layout { head: 0, messages, count: self.count, starts: self.starts.clone() };
         // The length of the head counts its own digits: it settles after a round or two.
         let prefix = loop {
             let prefix = format!("{LAYOUT}{},", serde_json::to_string(&layout).unwrap_or_default());
-            let length = prefix.len() + head.len();
+            let mut length = prefix.len() + head.len();
+            if messages >= LONG {
+                length = length.next_multiple_of(ROOM);
+            }
             if layout.head == length {
                 break prefix;
             }
             layout.head = length;
         };
-        let mut file = Vec::with_capacity(layout.head + self.messages.len() + self.branches.len() + 64);
+        let mut file = Vec::with_capacity(layout.head + messages + self.branches.len() + 64);
         file.extend_from_slice(prefix.as_bytes());
         file.extend_from_slice(head.as_bytes());
+        file.resize(layout.head, b' ');
         file.extend_from_slice(MESSAGES.as_bytes());
         file.extend_from_slice(&self.messages);
+        file.extend_from_slice(&self.added);
         file.extend_from_slice(BRANCHES.as_bytes());
         file.extend_from_slice(&self.branches);
         file.extend_from_slice(END.as_bytes());
@@ -357,14 +386,12 @@ impl Document {
     }
 }
 
-/// Adds an element to the inside of a JSON array; gives where it begins.
-fn push_element(inside: &mut Vec<u8>, json: &[u8]) -> usize {
+/// Adds an element to the inside of a JSON array.
+fn push_element(inside: &mut Vec<u8>, json: &[u8]) {
     if !inside.is_empty() {
         inside.push(b',');
     }
-    let start = inside.len();
     inside.extend_from_slice(json);
-    start
 }
 
 /// The reference writes Python's `isoformat()`, with or without a zone, without one meaning UTC.
@@ -381,118 +408,4 @@ fn lenient_time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Tim
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    fn now() -> Timestamp {
-        "2026-02-11T09:00:00Z".parse().unwrap()
-    }
-    fn new() -> Document {
-        Document::new(SessionId::parse("abc").unwrap(), Some("me"), now())
-    }
-
-    #[test]
-    fn a_file_of_the_reference_opens_and_continues() {
-        for updated_at in ["2026-02-11T09:00:00Z", "2026-02-11T09:00:00.123456", "2026-02-11T09:00:00+00:00"]
-        {
-            let file = json!({
-                "session_id": "abc",
-                "messages": [{"role": "user", "content": [{"text": "hi"}]}, {"role": "assistant", "content": [{"text": "ho"}]}],
-                "updated_at": updated_at,
-                "agent_state": {"x": 1},
-            });
-            let mut document = Document::parse(file.to_string().into()).unwrap();
-            assert_eq!(document.count(), 2);
-            document.append(&[Message::user("more")]);
-            let again = Document::parse(document.encode()).unwrap();
-            assert_eq!(again.count(), 3);
-            assert_eq!(again.head.others["agent_state"], json!({"x": 1}));
-            let whole: Value = serde_json::from_slice(&document.encode()).unwrap();
-            assert_eq!(whole["messages"][1]["content"][0]["text"], "ho");
-            assert_eq!(whole["session_id"], "abc");
-        }
-    }
-
-    #[test]
-    fn a_file_changed_by_another_program_is_parsed_as_a_whole() {
-        let mut document = new();
-        document.append(&[Message::user("one"), Message::assistant("two")]);
-        let mut file: Value = serde_json::from_slice(&document.encode()).unwrap();
-        file["messages"]
-            .as_array_mut()
-            .unwrap()
-            .push(json!({"role": "user", "content": [{"text": "three"}]}));
-        // Key order and spacing of two other programs.
-        for text in [file.to_string(), serde_json::to_string_pretty(&file).unwrap()] {
-            let document = Document::parse(text.into()).unwrap();
-            assert_eq!(document.count(), 3);
-            assert_eq!(document.last(1).unwrap()[0].text(), "three");
-        }
-        // The same bytes with one message more: the layout no longer fits.
-        let text = String::from_utf8(document.encode().to_vec()).unwrap();
-        let longer =
-            text.replace(r#"],"branches""#, r#",{"role":"user","content":[{"text":"x"}]}],"branches""#);
-        assert_eq!(Document::parse(longer.into()).unwrap().count(), 3);
-    }
-
-    #[test]
-    fn what_is_no_session_is_refused() {
-        for file in [
-            "",
-            "[]",
-            "{}",
-            r#"{"session_id":"a/b","updated_at":"2026-02-11T09:00:00Z"}"#,
-            r#"{"session_id":"a","updated_at":"yesterday","messages":[]}"#,
-            r#"{"session_id":"a","updated_at":"2026-02-11T09:00:00Z","messages":[{"role":"system","content":[]}]}"#,
-        ] {
-            assert!(Document::parse(file.as_bytes().to_vec().into()).is_err(), "{file}");
-        }
-    }
-
-    #[test]
-    fn a_branch_keeps_what_it_replaces() {
-        let mut document = new();
-        document.append(&[
-            Message::user("a"),
-            Message::assistant("b"),
-            Message::user("c"),
-            Message::assistant("d"),
-        ]);
-        document.branch(2, now()).unwrap();
-        document.append(&[Message::user("e")]);
-        let document = Document::parse(document.encode()).unwrap();
-        let texts: Vec<_> = document.last(9).unwrap().iter().map(Message::text).collect();
-        assert_eq!(texts, ["a", "b", "e"]);
-        let branches: Vec<Branch> = serde_json::from_str(&document.raw_branches()).unwrap();
-        assert_eq!(branches[0].at, 2);
-        assert_eq!(branches[0].messages.len(), 2);
-    }
-
-    proptest! {
-        /// Appended in any portions, the layout finds the same last messages as a parse of the whole.
-        #[test]
-        fn the_layout_tells_the_truth(portions in prop::collection::vec(0..120usize, 1..8), title in "\\PC*", ask in 0..400usize) {
-            let mut document = new();
-            document.head.title = Some(title);
-            document.head.memo.insert("messages".into(), json!([",\"messages\":["]));
-            let mut all = Vec::new();
-            for (n, portion) in portions.iter().enumerate() {
-                let messages: Vec<Message> = (0..*portion).map(|m| Message::user(format!("],\"branches\":[ {n} {m}"))).collect();
-                document.append(&messages);
-                all.extend(messages);
-                let file = document.encode();
-                let read = Document::by_layout(&file).expect("the layout fits");
-                prop_assert_eq!(&read.head, &document.head);
-                document = read;
-            }
-            prop_assert_eq!(document.count(), all.len());
-            let last = document.last(ask).unwrap();
-            prop_assert_eq!(&last[..], &all[all.len() - ask.min(all.len())..]);
-            let whole = Document::whole(&document.encode()).unwrap();
-            prop_assert_eq!(whole.last(ask).unwrap(), last);
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,9 @@
 //! All writes go through one thread (`writer`) that puts those that wait into one transaction, so that many turns share
 //! one flush of the disk. Reads go through a few connections of their own and never wait for a writer.
 
+mod blocks;
 mod index;
+mod recent;
 mod schema;
 mod writer;
 
@@ -13,9 +15,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::Semaphore;
 
+use self::recent::Recent;
 use self::writer::Writer;
 use super::blob::{Blob, BlobError, BlobStore, Condition, Durability, Listed, Version};
 
@@ -27,6 +30,7 @@ const READERS: usize = 4;
 pub struct SqliteBlobs {
     readers: Arc<Readers>,
     writer: Writer,
+    recent: Recent,
 }
 
 /// Why a file could not be opened as a store.
@@ -66,7 +70,11 @@ impl SqliteBlobs {
     /// [`SqliteError`], which says what to do.
     pub fn open(path: &Path) -> Result<Self, SqliteError> {
         let connection = schema::open(path)?;
-        Ok(Self { readers: Arc::new(Readers::new(path)), writer: Writer::start(connection, path)? })
+        Ok(Self {
+            readers: Arc::new(Readers::new(path)),
+            writer: Writer::start(connection, path)?,
+            recent: Recent::default(),
+        })
     }
 
     async fn read<T: Send + 'static>(
@@ -80,17 +88,13 @@ impl SqliteBlobs {
 #[async_trait]
 impl BlobStore for SqliteBlobs {
     async fn get(&self, key: &str) -> Result<Option<Blob>, BlobError> {
-        let key = key.to_owned();
-        self.read(move |connection| {
-            connection
-                .prepare_cached("SELECT bytes, version FROM blobs WHERE key = ?1")?
-                .query_row([key], |row| {
-                    let bytes: Vec<u8> = row.get(0)?;
-                    Ok(Blob { bytes: bytes.into(), version: Version(row.get::<_, i64>(1)?.to_string()) })
-                })
-                .optional()
-        })
-        .await
+        let recent = self.recent.of(key);
+        let name = key.to_owned();
+        let found = self.read(move |connection| blocks::get(connection, &name, recent)).await?;
+        Ok(found.map(|(version, bytes)| {
+            self.recent.note(key, version, &bytes);
+            Blob { bytes, version: Version(version.to_string()) }
+        }))
     }
 
     async fn put(
@@ -100,22 +104,22 @@ impl BlobStore for SqliteBlobs {
         condition: Condition,
         durability: Durability,
     ) -> Result<Version, BlobError> {
-        let key = key.to_owned();
+        let (name, value, recent) = (key.to_owned(), bytes.clone(), self.recent.of(key));
         let written = self
             .writer
-            .write(durability, move |connection| put(connection, &key, &bytes, &condition))
+            .write(durability, move |connection| {
+                blocks::put(connection, &name, &value, &condition, recent.as_ref())
+            })
             .await?;
-        written.map(|version| Version(version.to_string())).ok_or(BlobError::Conflict)
+        let version = written.ok_or(BlobError::Conflict)?;
+        self.recent.note(key, version, &bytes);
+        Ok(Version(version.to_string()))
     }
 
     async fn delete(&self, key: &str) -> Result<(), BlobError> {
+        self.recent.forget(key);
         let key = key.to_owned();
-        self.writer
-            .write(Durability::Full, move |connection| {
-                connection.prepare_cached("DELETE FROM blobs WHERE key = ?1")?.execute([key])?;
-                Ok(())
-            })
-            .await
+        self.writer.write(Durability::Full, move |connection| blocks::delete(connection, &key)).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, BlobError> {
@@ -125,8 +129,9 @@ impl BlobStore for SqliteBlobs {
         self.read(move |connection| {
             connection
                 .prepare_cached(
-                    "SELECT key, length(bytes) FROM blobs
-                     WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key LIMIT ?4",
+                    "SELECT key, length(bytes) + coalesce(
+                         (SELECT sum(length(blocks.bytes)) FROM blocks WHERE blocks.tail = blobs.tail), 0)
+                     FROM blobs WHERE key >= ?1 AND key < ?2 AND key > ?3 ORDER BY key LIMIT ?4",
                 )?
                 .query_map(params![prefix, end, after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
                     Ok(Listed { key: row.get(0)?, size: row.get::<_, i64>(1)?.unsigned_abs() })
@@ -135,40 +140,6 @@ impl BlobStore for SqliteBlobs {
         })
         .await
     }
-}
-
-/// Writes a row if the condition holds, and returns its new version.
-fn put(
-    connection: &Connection,
-    key: &str,
-    bytes: &[u8],
-    condition: &Condition,
-) -> rusqlite::Result<Option<i64>> {
-    let now = jiff::Timestamp::now().as_microsecond();
-    // One counter for all rows: a row that is deleted and made again never has an earlier version.
-    let version: i64 = connection
-        .prepare_cached("UPDATE counter SET writes = writes + 1 RETURNING writes")?
-        .query_row([], |row| row.get(0))?;
-    let changed = match condition {
-        Condition::Create => connection
-            .prepare_cached(
-                "INSERT INTO blobs (key, bytes, version, updated_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![key, bytes, version, now])?,
-        Condition::Any => connection
-            .prepare_cached(
-                "INSERT INTO blobs (key, bytes, version, updated_at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET bytes = ?2, version = ?3, updated_at = ?4",
-            )?
-            .execute(params![key, bytes, version, now])?,
-        Condition::Match(Version(expected)) => connection
-            .prepare_cached(
-                "UPDATE blobs SET bytes = ?2, version = ?3, updated_at = ?4
-                 WHERE key = ?1 AND CAST(version AS TEXT) = ?5",
-            )?
-            .execute(params![key, bytes, version, now, expected])?,
-    };
-    Ok((changed == 1).then_some(version))
 }
 
 /// Connections that only read, opened when first needed.

@@ -11,7 +11,8 @@ use super::SqliteError;
 const APPLICATION_ID: i64 = 0x4C6F_7175;
 
 /// The steps from each version of the schema to the next. A step that has been released is never changed.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE blobs (
         key TEXT NOT NULL PRIMARY KEY,
         bytes BLOB NOT NULL,
@@ -45,7 +46,18 @@ const STEPS: [&str; 1] = ["
     CREATE VIRTUAL TABLE words USING fts5 (
         text, content='', contentless_delete=1, prefix='2 3', tokenize='unicode61 remove_diacritics 2'
     );
-"];
+    ",
+    "
+    -- A long value goes on here, in blocks of equal size: what changes at its end does not write all of it again.
+    ALTER TABLE blobs ADD COLUMN tail INTEGER;
+    CREATE TABLE blocks (
+        tail INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (tail, n)
+    ) STRICT;
+    ",
+];
 
 /// How long a connection waits for another process's write.
 const BUSY: Duration = Duration::from_secs(10);

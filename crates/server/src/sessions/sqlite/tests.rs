@@ -133,7 +133,7 @@ fn says_what_a_file_is() {
     Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
     refuses(
         &newer,
-        "{} was written by a newer version of Loquat (schema 99, this one knows 1): update Loquat",
+        "{} was written by a newer version of Loquat (schema 99, this one knows 2): update Loquat",
     );
 
     let folder_itself = folder.path().to_owned();
@@ -151,7 +151,7 @@ async fn fails_alone() {
             store
                 .writer
                 .write(Durability::Full, move |connection| {
-                    put(connection, &format!("k{n}"), b"v", &Condition::Create)?;
+                    blocks::put(connection, &format!("k{n}"), b"v", &Condition::Create, None)?;
                     if n % 2 == 1 {
                         connection.execute_batch("INSERT INTO nowhere VALUES (1)")
                     } else {
@@ -166,4 +166,79 @@ async fn fails_alone() {
         assert_eq!(result.is_err(), n % 2 == 1, "{n}: {result:?}");
         assert_eq!(store.get(&format!("k{n}")).await.unwrap().is_some(), n % 2 == 0, "{n}");
     }
+}
+
+/// One change of a long value: where it begins, what is put there, and how much of the rest stays.
+fn changes() -> impl proptest::strategy::Strategy<Value = Vec<(bool, usize, usize, usize, u8)>> {
+    use proptest::prelude::*;
+    let place = 0..4 * blocks::BLOCK;
+    prop::collection::vec((any::<bool>(), place.clone(), place.clone(), place, any::<u8>()), 1..12)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+    /// However a value grows, shrinks and changes, and whichever of two processes writes it, both read it whole.
+    #[test]
+    fn long_values_are_read_as_they_were_written(changes in changes()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("loquat.db");
+            let stores = [SqliteBlobs::open(&path).unwrap(), SqliteBlobs::open(&path).unwrap()];
+            let mut value = Vec::new();
+            let mut condition = Condition::Create;
+            for (second, at, length, kept, byte) in changes {
+                let at = at.min(value.len());
+                let rest = value.split_off(at);
+                value.resize(at + length, byte);
+                value.extend_from_slice(&rest[rest.len().min(kept)..]);
+                let store = &stores[usize::from(second)];
+                let put = store.put("k", value.clone().into(), condition, Durability::Process);
+                condition = Condition::Match(put.await.unwrap());
+                for store in &stores {
+                    let blob = store.get("k").await.unwrap().unwrap();
+                    assert!(blob.bytes == value, "{} bytes read, {} written", blob.bytes.len(), value.len());
+                    let listed = store.list("", None, 9).await.unwrap();
+                    assert_eq!(listed[0].size, value.len() as u64);
+                }
+            }
+            stores[0].delete("k").await.unwrap();
+            assert!(stores[1].get("k").await.unwrap().is_none());
+            let left: i64 = stores[0]
+                .read(|connection| connection.query_row("SELECT count(*) FROM blocks", [], |row| row.get(0)))
+                .await
+                .unwrap();
+            assert_eq!(left, 0);
+        });
+    }
+}
+
+/// A message more in a long conversation writes the blocks it changes, not the conversation.
+#[tokio::test]
+async fn a_change_at_the_end_writes_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteBlobs::open(&folder.path().join("loquat.db")).unwrap();
+    let mut value = vec![b'x'; 100 * blocks::BLOCK];
+    let version = store.put("k", value.clone().into(), Condition::Create, Durability::Process).await.unwrap();
+    store
+        .writer
+        .write(Durability::Process, |connection| {
+            connection.execute_batch(
+                "CREATE TABLE written (n INTEGER);
+                 CREATE TRIGGER noted AFTER UPDATE ON blocks BEGIN INSERT INTO written VALUES (new.n); END;
+                 CREATE TRIGGER noted_new AFTER INSERT ON blocks BEGIN INSERT INTO written VALUES (new.n); END;",
+            )
+        })
+        .await
+        .unwrap();
+    value[0] = b'h';
+    value.extend_from_slice(b"a message more");
+    store.put("k", value.into(), Condition::Match(version), Durability::Process).await.unwrap();
+    let written: Vec<i64> = store
+        .read(|connection| {
+            connection.prepare("SELECT n FROM written")?.query_map([], |row| row.get(0))?.collect()
+        })
+        .await
+        .unwrap();
+    assert_eq!(written, [99]);
 }
