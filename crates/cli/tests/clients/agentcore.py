@@ -5,15 +5,14 @@ botocore signs a request for AWS's endpoint, puts the payload into the body and 
 is ours, since AWS's front door rewrites the path for the container.
 """
 
-import io
 import json
 import sys
 import time
 import urllib.error
 import urllib.request
 
+import agentcore_door
 import boto3
-from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
 address, key = sys.argv[1], sys.argv[2]
@@ -27,26 +26,7 @@ client = boto3.client(
 )
 
 
-class Raw(io.BytesIO):
-    def stream(self, **_):
-        yield self.read()
-
-
-def send(request, **_):
-    """What AgentCore does: the body and the named headers reach the container at /invocations."""
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    for name, value in request.headers.items():
-        if name.lower() in ("accept", "x-amzn-bedrock-agentcore-runtime-session-id"):
-            headers[name] = value.decode() if isinstance(value, bytes) else value
-    http = urllib.request.Request(f"{address}/invocations", data=request.body, headers=headers)
-    try:
-        answer = urllib.request.urlopen(http, timeout=30)
-    except urllib.error.HTTPError as error:
-        answer = error
-    return AWSResponse(request.url, answer.status, dict(answer.headers), Raw(answer.read()))
-
-
-client.meta.events.register("before-send.bedrock-agentcore.InvokeAgentRuntime", send)
+agentcore_door.install(client.meta.events, address, key)
 
 
 def invoke(payload, accept="application/json", session="s" * 33):

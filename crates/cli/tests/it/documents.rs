@@ -49,8 +49,16 @@ async fn run(server: &Server, heading: &str, language: &str) -> String {
             command
         }
         "python" => {
+            // Who calls AWS is led here.
+            let aws = format!(
+                "import agentcore_door, boto3\n\
+                 boto3.setup_default_session(region_name='us-east-1', aws_access_key_id='x', aws_secret_access_key='y')\n\
+                 agentcore_door.install(boto3.DEFAULT_SESSION.events, '{}')\n",
+                server.url
+            );
+            let program = if text.contains("boto3") { aws + &text } else { text };
             let mut command = Command::new(clients.join(".venv/bin/python"));
-            command.args(["-c", &text]);
+            command.args(["-c", &program]).env("PYTHONPATH", clients);
             command
         }
         _ => {
@@ -130,4 +138,13 @@ async fn a2a() {
     let (_, sessions) = server.get("/sessions").await;
     let session = sessions["sessions"][0]["session_id"].as_str().unwrap();
     assert_eq!(printed, last_answer(&server, session).await);
+}
+
+#[tokio::test]
+async fn agentcore() {
+    let server = serve().await;
+    let printed = run(&server, "AgentCore with boto3", "python").await;
+    let (_, sessions) = server.get("/sessions").await;
+    let session = sessions["sessions"][0]["session_id"].as_str().unwrap();
+    assert_eq!(printed.replace('\n', ""), last_answer(&server, session).await);
 }

@@ -6,16 +6,16 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use loquat_agent::message::{Content, Message, Role, ToolStatus};
 use loquat_agent::model::Params;
-use loquat_agent::tool::{ToolOutput, ToolSpec};
+use loquat_agent::tool::ToolOutput;
 use loquat_agent::{Decision, Verdict};
 use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, unsupported, wrong};
-use super::messages::{self, Conversation};
-use super::wishes::{self, Choice, Names};
+use super::messages::Conversation;
+use super::wishes::{self, Names, Wishes};
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::dialects::openai;
@@ -23,7 +23,7 @@ use crate::http::chat;
 use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::ids::SessionId;
-use crate::runs::engine::{Ask, StartRequest, Wants};
+use crate::runs::engine::{Ask, StartRequest};
 use crate::runs::reader::attend;
 use crate::runs::run::{DialectName, Form};
 use crate::sessions::service::SessionKey;
@@ -59,14 +59,7 @@ pub(super) async fn completions(
         Ok(body) => axum::Json(body).into_response(),
         Err((error, code)) => Problem::of_run(&error, &code).into_response(),
     };
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(run.info.id.as_str()) {
-        headers.insert(HeaderName::from_static("x-loquat-run-id"), id);
-    }
-    if !repeatable {
-        // The SDKs send again what failed; here a tool may have run, or the message is stored.
-        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
-    }
+    super::mark(&mut response, &run.info.id, repeatable);
     Ok(response)
 }
 
@@ -76,14 +69,16 @@ struct Asked {
     session: Option<SessionId>,
     stream: bool,
     usage: bool,
-    tools: Vec<ToolSpec>,
-    no_tools: bool,
-    params: Params,
+    wishes: Wishes,
 }
 
 /// What these parameters are called here.
-const NAMES: Names =
-    Names { most: "max_completion_tokens", output: "response_format", effort: "reasoning_effort" };
+const NAMES: Names = Names {
+    nested: true,
+    most: "max_completion_tokens",
+    output: "response_format",
+    effort: "reasoning_effort",
+};
 
 impl Asked {
     async fn read(state: &AppState, headers: &HeaderMap, body: Map<String, Value>) -> Result<Self, Problem> {
@@ -93,19 +88,11 @@ impl Asked {
         let session = session_named(headers, &mut fields)?;
         let stream = fields.take("stream")?.unwrap_or(false);
         let usage = stream_options(&mut fields, stream)?;
-        let choice = Choice::read(&mut fields)?;
-        let no_tools = choice == Choice::None;
-        let mut tools = tools(&mut fields)?;
-        if no_tools {
-            tools.clear();
-        }
-        messages::check_names(state, &tools, |n| format!("tools[{n}].function.name")).await?;
-        choice.check(state, &tools).await?;
-        let params = Params { tool_choice: choice.forced(), ..params(&mut fields)? };
+        let params = params(&mut fields)?;
+        let wishes = Wishes::read(state, &mut fields, params, &NAMES).await?;
         refuse_others(&mut fields)?;
         fields.finish()?;
-        wishes::check(state, &params, &NAMES).await?;
-        Ok(Self { conversation, session, stream, usage, tools, no_tools, params })
+        Ok(Self { conversation, session, stream, usage, wishes })
     }
 
     async fn request(self, state: &AppState, principal: Principal) -> Result<StartRequest, Problem> {
@@ -124,17 +111,8 @@ impl Asked {
             }
         };
         let options = json!({"usage": self.usage, "whole": !self.stream, "named": self.session.is_some()});
-        Ok(StartRequest {
-            principal,
-            session_id: self.session,
-            run_id: None,
-            ask,
-            form: Form { options, ..Form::of(DialectName::Openai) },
-            on_busy: state.settings.on_busy,
-            client_tools: self.tools,
-            params: self.params,
-            wants: Wants { instructions, no_tools: self.no_tools },
-        })
+        let form = Form { options, ..Form::of(DialectName::Openai) };
+        Ok(self.wishes.request(state, principal, self.session, ask, form, instructions))
     }
 }
 
@@ -186,23 +164,6 @@ fn stream_options(fields: &mut Fields, stream: bool) -> Result<bool, Problem> {
     Ok(usage)
 }
 
-fn tools(fields: &mut Fields) -> Result<Vec<ToolSpec>, Problem> {
-    let given: Vec<Value> = fields.take("tools")?.unwrap_or_default();
-    let mut tools: Vec<ToolSpec> = Vec::with_capacity(given.len());
-    for (n, tool) in given.into_iter().enumerate() {
-        let mut tool = Fields::within(&format!("tools[{n}]"), tool)?;
-        let kind: String = tool.need("type")?;
-        if kind != "function" {
-            return Err(unsupported(&tool.name("type"), "only functions can be passed to this agent"));
-        }
-        let mut function = Fields::within(&tool.name("function"), tool.need("function")?)?;
-        tools.push(messages::tool(&mut function, &tools)?);
-        function.finish()?;
-        tool.finish()?;
-    }
-    Ok(tools)
-}
-
 fn params(fields: &mut Fields) -> Result<Params, Problem> {
     let stop = match fields.value("stop") {
         None => Vec::new(),
@@ -221,7 +182,7 @@ fn params(fields: &mut Fields) -> Result<Params, Problem> {
         stop_sequences: stop,
         reasoning_effort: fields.take("reasoning_effort")?,
         seed: fields.take("seed")?,
-        output: wishes::output("response_format", fields.value("response_format"), true)?,
+        output: wishes::output(&NAMES, fields.value("response_format"))?,
         ..Params::default()
     })
 }

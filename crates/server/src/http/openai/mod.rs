@@ -10,13 +10,15 @@ mod wishes;
 
 use axum::Router;
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{any, get, post};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::error_form;
 use super::problem::Problem;
 use crate::app::AppState;
+use crate::ids::RunId;
 
 /// The routes.
 pub fn routes() -> Router<AppState> {
@@ -34,6 +36,18 @@ pub fn routes() -> Router<AppState> {
 
 async fn unknown() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_url", "This part of OpenAI's API is not served here.")
+}
+
+/// What an answer that is sent whole has in its head: the run, and whether the SDK may send the same again by itself if it
+/// failed. Where a tool may have run, or the message is stored, it may not.
+fn mark(answer: &mut Response, run: &RunId, repeatable: bool) {
+    let headers = answer.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(run.as_str()) {
+        headers.insert(HeaderName::from_static("x-loquat-run-id"), id);
+    }
+    if !repeatable {
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+    }
 }
 
 /// A problem in OpenAI's form.

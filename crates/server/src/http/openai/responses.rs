@@ -6,18 +6,16 @@
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use loquat_agent::Decision;
 use loquat_agent::message::{Message, Role};
 use loquat_agent::model::Params;
-use loquat_agent::tool::ToolSpec;
 use serde_json::{Map, Value, json};
 
 use super::chat::{decisions, session_named};
 use super::fields::{Fields, unsupported, wrong};
 use super::input::Input;
-use super::messages;
-use super::wishes::{self, Choice, Names};
+use super::wishes::{self, Names, Wishes};
 use crate::app::AppState;
 use crate::auth::{Owner, Principal};
 use crate::dialects::responses;
@@ -25,7 +23,7 @@ use crate::http::chat;
 use crate::http::json::Json;
 use crate::http::problem::Problem;
 use crate::ids::{Id, RunId, SessionId};
-use crate::runs::engine::{Ask, StartRequest, Wants};
+use crate::runs::engine::{Ask, StartRequest};
 use crate::runs::reader::attend;
 use crate::runs::run::{DialectName, Form, Run};
 use crate::sessions::service::{SessionError, SessionKey};
@@ -56,12 +54,7 @@ pub(super) async fn create(
         None => axum::Json(response).into_response(),
         Some((error, code)) => Problem::of_run(&error, &code).into_response(),
     };
-    let headers = answer.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(run.info.id.as_str()) {
-        headers.insert(HeaderName::from_static("x-loquat-run-id"), id);
-    }
-    // The SDKs send again what failed; the message is stored already.
-    headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+    super::mark(&mut answer, &run.info.id, false);
     Ok(answer)
 }
 
@@ -127,7 +120,8 @@ async fn find(state: &AppState, owner: &Owner, id: &str) -> Result<Option<std::s
 }
 
 /// What these parameters are called here.
-const NAMES: Names = Names { most: "max_output_tokens", output: "text.format", effort: "reasoning.effort" };
+const NAMES: Names =
+    Names { nested: false, most: "max_output_tokens", output: "text.format", effort: "reasoning.effort" };
 
 /// A request that was understood.
 struct Asked {
@@ -138,9 +132,7 @@ struct Asked {
     background: bool,
     store: bool,
     instructions: Option<String>,
-    tools: Vec<ToolSpec>,
-    no_tools: bool,
-    params: Params,
+    wishes: Wishes,
     /// What the response repeats of the request.
     echo: Map<String, Value>,
 }
@@ -193,33 +185,13 @@ impl Asked {
         let background = fields.take("background")?.unwrap_or(false);
         let store = fields.take("store")?.unwrap_or(true);
         let instructions = fields.take("instructions")?;
-        let choice = Choice::read(&mut fields)?;
-        let no_tools = choice == Choice::None;
-        let mut tools = tools(&mut fields)?;
-        if no_tools {
-            tools.clear();
-        }
-        messages::check_names(state, &tools, |n| format!("tools[{n}].name")).await?;
-        choice.check(state, &tools).await?;
-        let params = Params { tool_choice: choice.forced(), ..params(&mut fields)? };
+        let params = params(&mut fields)?;
+        let wishes = Wishes::read(state, &mut fields, params, &NAMES).await?;
         refuse_others(&mut fields)?;
         fields.finish()?;
-        wishes::check(state, &params, &NAMES).await?;
         let store = store && state.engine.sessions().is_some();
         echo.insert("store".into(), store.into());
-        Ok(Self {
-            input,
-            previous,
-            session,
-            stream,
-            background,
-            store,
-            instructions,
-            tools,
-            no_tools,
-            params,
-            echo,
-        })
+        Ok(Self { input, previous, session, stream, background, store, instructions, wishes, echo })
     }
 
     async fn request(self, state: &AppState, principal: Principal) -> Result<StartRequest, Problem> {
@@ -246,17 +218,8 @@ impl Asked {
             (None, None) => (None, whole(messages, &decided, self.store)?),
         };
         let options = json!({"echo": self.echo, "whole": !self.stream});
-        Ok(StartRequest {
-            principal,
-            session_id,
-            run_id: None,
-            ask,
-            form: Form { options, ..Form::of(DialectName::OpenaiResponses) },
-            on_busy: state.settings.on_busy,
-            client_tools: self.tools,
-            params: self.params,
-            wants: Wants { instructions, no_tools: self.no_tools },
-        })
+        let form = Form { options, ..Form::of(DialectName::OpenaiResponses) };
+        Ok(self.wishes.request(state, principal, session_id, ask, form, instructions))
     }
 }
 
@@ -369,22 +332,6 @@ fn conversation(fields: &mut Fields) -> Result<Option<SessionId>, Problem> {
     }
 }
 
-fn tools(fields: &mut Fields) -> Result<Vec<ToolSpec>, Problem> {
-    let given: Vec<Value> = fields.take("tools")?.unwrap_or_default();
-    let mut tools: Vec<ToolSpec> = Vec::with_capacity(given.len());
-    for (n, tool) in given.into_iter().enumerate() {
-        let mut tool = Fields::within(&format!("tools[{n}]"), tool)?;
-        let kind: String = tool.need("type")?;
-        if kind != "function" {
-            let why = "only functions can be passed; other tools are configured on the server";
-            return Err(unsupported(&tool.name("type"), why));
-        }
-        tools.push(messages::tool(&mut tool, &tools)?);
-        tool.finish()?;
-    }
-    Ok(tools)
-}
-
 fn params(fields: &mut Fields) -> Result<Params, Problem> {
     let mut effort = None;
     if let Some(reasoning) = fields.value("reasoning") {
@@ -397,7 +344,7 @@ fn params(fields: &mut Fields) -> Result<Params, Problem> {
     let mut output = None;
     if let Some(text) = fields.value("text") {
         let mut text = Fields::within("text", text)?;
-        output = wishes::output("text.format", text.value("format"), false)?;
+        output = wishes::output(&NAMES, text.value("format"))?;
         text.only("verbosity", &[json!("medium")], "not every model has such a setting")?;
         text.finish()?;
     }

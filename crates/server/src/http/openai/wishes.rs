@@ -6,12 +6,102 @@ use loquat_agent::tool::ToolSpec;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, unsupported, wrong};
+use super::messages;
 use crate::app::AppState;
+use crate::auth::Principal;
 use crate::http::problem::Problem;
+use crate::ids::SessionId;
+use crate::runs::engine::{Ask, StartRequest, Wants};
+use crate::runs::run::Form;
+
+/// How a route writes what both have.
+pub(super) struct Names {
+    /// Functions and schemas stand in an object of their own.
+    pub(super) nested: bool,
+    pub(super) most: &'static str,
+    pub(super) output: &'static str,
+    pub(super) effort: &'static str,
+}
+
+/// What a request wishes.
+pub(super) struct Wishes {
+    /// The client's tools.
+    tools: Vec<ToolSpec>,
+    no_tools: bool,
+    params: Params,
+}
+
+impl Wishes {
+    /// Reads the tools and which of them to call; checks them, and the parameters that were read already.
+    pub(super) async fn read(
+        state: &AppState,
+        fields: &mut Fields,
+        params: Params,
+        names: &Names,
+    ) -> Result<Self, Problem> {
+        let choice = Choice::read(fields)?;
+        let no_tools = choice == Choice::None;
+        let mut tools = tools(fields, names.nested)?;
+        if no_tools {
+            tools.clear();
+        }
+        let inner = if names.nested { "function." } else { "" };
+        messages::check_names(state, &tools, |n| format!("tools[{n}].{inner}name")).await?;
+        choice.check(state, &tools).await?;
+        let params = Params { tool_choice: choice.forced(), ..params };
+        check(state, &params, names).await?;
+        Ok(Self { tools, no_tools, params })
+    }
+
+    /// The request for a run.
+    pub(super) fn request(
+        self,
+        state: &AppState,
+        principal: Principal,
+        session_id: Option<SessionId>,
+        ask: Ask,
+        form: Form,
+        instructions: Option<String>,
+    ) -> StartRequest {
+        StartRequest {
+            principal,
+            session_id,
+            run_id: None,
+            ask,
+            form,
+            on_busy: state.settings.on_busy,
+            client_tools: self.tools,
+            params: self.params,
+            wants: Wants { instructions, no_tools: self.no_tools },
+        }
+    }
+}
+
+fn tools(fields: &mut Fields, nested: bool) -> Result<Vec<ToolSpec>, Problem> {
+    let given: Vec<Value> = fields.take("tools")?.unwrap_or_default();
+    let mut tools: Vec<ToolSpec> = Vec::with_capacity(given.len());
+    for (n, tool) in given.into_iter().enumerate() {
+        let mut tool = Fields::within(&format!("tools[{n}]"), tool)?;
+        let kind: String = tool.need("type")?;
+        if kind != "function" {
+            let why = "only functions can be passed; other tools are configured on the server";
+            return Err(unsupported(&tool.name("type"), why));
+        }
+        if nested {
+            let mut function = Fields::within(&tool.name("function"), tool.need("function")?)?;
+            tools.push(messages::tool(&mut function, &tools)?);
+            function.finish()?;
+        } else {
+            tools.push(messages::tool(&mut tool, &tools)?);
+        }
+        tool.finish()?;
+    }
+    Ok(tools)
+}
 
 /// Which tools the model may call.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Choice {
+enum Choice {
     /// Those it wants.
     Free,
     /// None.
@@ -22,7 +112,7 @@ pub(super) enum Choice {
 
 impl Choice {
     /// Reads `tool_choice`. Chat completions put a tool's name into an object of its own.
-    pub(super) fn read(fields: &mut Fields) -> Result<Self, Problem> {
+    fn read(fields: &mut Fields) -> Result<Self, Problem> {
         let mut choice = match fields.value("tool_choice") {
             None => return Ok(Self::Free),
             Some(Value::String(word)) => {
@@ -53,7 +143,7 @@ impl Choice {
     }
 
     /// Whether there is what has to be called: a tool of the client's or of the agent's own.
-    pub(super) async fn check(&self, state: &AppState, tools: &[ToolSpec]) -> Result<(), Problem> {
+    async fn check(&self, state: &AppState, tools: &[ToolSpec]) -> Result<(), Problem> {
         let Self::Must(choice) = self else { return Ok(()) };
         let own = state.engine.tools().await;
         match choice {
@@ -70,7 +160,7 @@ impl Choice {
     }
 
     /// The tool that has to be called.
-    pub(super) fn forced(self) -> Option<ToolChoice> {
+    fn forced(self) -> Option<ToolChoice> {
         match self {
             Self::Must(choice) => Some(choice),
             Self::Free | Self::None => None,
@@ -78,10 +168,11 @@ impl Choice {
     }
 }
 
-/// Reads the form of the answer. `nested` says that a schema has an object of its own, as in chat completions.
-pub(super) fn output(place: &str, form: Option<Value>, nested: bool) -> Result<Option<OutputForm>, Problem> {
+/// Reads the form of the answer.
+pub(super) fn output(names: &Names, form: Option<Value>) -> Result<Option<OutputForm>, Problem> {
     let Some(form) = form else { return Ok(None) };
-    let mut form = Fields::within(place, form)?;
+    let nested = names.nested;
+    let mut form = Fields::within(names.output, form)?;
     let kind: String = form.need("type")?;
     let told = match kind.as_str() {
         "text" => None,
@@ -111,15 +202,8 @@ pub(super) fn output(place: &str, form: Option<Value>, nested: bool) -> Result<O
     Ok(told)
 }
 
-/// What a request calls the parameters that not every model has.
-pub(super) struct Names {
-    pub(super) most: &'static str,
-    pub(super) output: &'static str,
-    pub(super) effort: &'static str,
-}
-
 /// Refuses what no model takes, and what the model at hand does not take.
-pub(super) async fn check(state: &AppState, params: &Params, names: &Names) -> Result<(), Problem> {
+async fn check(state: &AppState, params: &Params, names: &Names) -> Result<(), Problem> {
     if params.temperature.is_some_and(|value| !(0.0..=2.0).contains(&value)) {
         return Err(wrong("temperature", "has to be from 0 to 2"));
     }

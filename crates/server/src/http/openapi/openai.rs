@@ -65,6 +65,10 @@ fn completions() -> Operation {
             "stream": {"type": ["boolean", "null"]},
             "stream_options": {"type": ["object", "null"]},
             "tools": {"type": ["array", "null"], "description": "Functions that the client runs."},
+            "tool_choice": {"description": "`auto`, `none`, `required`, or a function by its name: forced once, where the \
+                model can be."},
+            "response_format": {"type": ["object", "null"], "description": "Text, or JSON by a schema where the model can."},
+            "seed": {"type": ["integer", "null"], "description": "Refused where the model has none."},
             "metadata": {
                 "type": ["object", "null"],
                 "description": "`session_id` names a stored conversation: of the request only the newest message \
