@@ -35,6 +35,24 @@ pub(super) fn as_text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// The answer's text of a stream of any dialect, from any place on, as its pieces say it.
+pub(super) fn pieces(stream: &str) -> String {
+    let piece = |(event, data): (String, String)| {
+        let data = if data == "[DONE]" { Value::Null } else { json(&data) };
+        let named = data["type"] == "text-delta" || event == "response.output_text.delta";
+        let chat = Some(&data["text"]).filter(|_| event.is_empty());
+        let places = [
+            chat,
+            Some(&data["delta"]).filter(|_| named),
+            data.pointer("/choices/0/delta/content"),
+            data.pointer("/event/contentBlockDelta/delta/text"),
+            data.pointer("/artifactUpdate/artifact/parts/0/text"),
+        ];
+        places.into_iter().flatten().find_map(|place| place.as_str().map(str::to_owned))
+    };
+    frames(stream).into_iter().filter_map(piece).collect()
+}
+
 /// A stored block; `seam` stands where text that was said before a tool ran meets text that was said after it.
 pub(super) fn block(block: &Content, seam: &mut Seam<'_>, told: &mut Final) {
     match block {

@@ -315,6 +315,30 @@ async fn a_cursor_resumes_in_another_dialect() {
     }
 }
 
+/// Whoever leaves in one dialect reads on in another: no word is missing, and none comes twice.
+#[tokio::test]
+async fn every_dialect_reads_on_where_another_stopped() {
+    // The blank between two paragraphs is all in which they differ.
+    let dense = |text: String| text.split_whitespace().collect::<String>();
+    // AG-UI tells the messages so far first, and MCP the whole answer last.
+    let pieces = |dialect: &&Dialect| !matches!(dialect.form.dialect, DialectName::AgUi | DialectName::Mcp);
+    let all = dialects();
+    for case in transcripts::all().into_iter().filter(|case| reset_at(&case.events).is_none()) {
+        let truth = dense(truth(&case.events, "").text);
+        for from in all.iter().filter(pieces) {
+            for to in all.iter().filter(pieces) {
+                for after in 1..case.events.len() {
+                    let first = read(&run(&case.events[..after], &from.form), &from.form, 0);
+                    let rest = read(&run(&case.events, &to.form), &to.form, after as u64);
+                    let told = dense(fold::pieces(&first) + &fold::pieces(&rest));
+                    let place = format!("{}: {} until {after}, then {}", case.name, from.folder, to.folder);
+                    assert_eq!(told, truth, "{place}\n{rest}");
+                }
+            }
+        }
+    }
+}
+
 /// A client whose cursor is beyond what was kept is told the end all the same.
 #[tokio::test]
 async fn a_cursor_beyond_the_end_gets_the_end() {
