@@ -17,7 +17,10 @@ test('a call waits, can be allowed after a reload, and can be refused', async ({
     await expect(card).toContainText('"expression": "6*7"')
     expect(await axe(page)).toEqual([])
     await page.reload()
-    await card.getByRole('button', { name: 'Allow', exact: true }).click()
+    const allow = card.getByRole('button', { name: 'Allow calculator', exact: true })
+    // Who hears the button hears what it will run.
+    await expect(allow).toHaveAccessibleDescription(/wants to run calculator with exactly this:.*"expression": "6\*7"/)
+    await allow.click()
     const next = await model.next()
     expect(JSON.stringify(next.request.messages.at(-1))).toContain('42')
     next.say('It is 42.').end()

@@ -1,6 +1,6 @@
 /** The page with the model inside the program, and without it. */
 import { Server } from './server'
-import { ask, expect, finished, stop, test, watch, words } from './support'
+import { ask, expect, finished, message, send, stop, test, watch, words } from './support'
 
 test('the embedded model answers, and the page says that it is a demonstration', async ({ page }) => {
   test.setTimeout(120_000)
@@ -15,6 +15,31 @@ test('the embedded model answers, and the page says that it is a demonstration',
     const stopping = stop(page).click({ timeout: 1000 }).catch(() => 'it had already finished')
     await finished(page)
     await stopping
+    expect(problems).toEqual([])
+  } finally {
+    await server.stop()
+  }
+})
+
+test('the embedded model uses the calculator and the clock', async ({ page }) => {
+  test.setTimeout(240_000)
+  const server = await Server.start(undefined, 'tools = ["calculator", "current_time"]\n[page]\nname = "Ada"\n')
+  try {
+    const problems = watch(page)
+    await page.goto(server.url)
+    // It reads text alone: no files are offered.
+    await expect(message(page)).toBeVisible()
+    await expect(page.getByRole('button', { name: 'Attach files' })).toHaveCount(0)
+    for (const [question, tool, input, output] of [['What is 17*23?', 'calculator', '"expression": "17*23"', '391'], ['What time is it?', 'current_time', '', String(new Date().getFullYear())]] as const) {
+      await ask(page, question)
+      const card = page.locator(`[data-tool=${tool}]`)
+      await expect(card).toHaveAttribute('data-state', 'done', { timeout: 60_000 })
+      await expect(send(page)).toBeVisible({ timeout: 60_000 })
+      await finished(page)
+      await card.getByRole('button').click()
+      if (input) await expect(card.getByRole('region', { name: 'Input' })).toContainText(input)
+      await expect(card.getByRole('region', { name: 'Result' })).toContainText(output)
+    }
     expect(problems).toEqual([])
   } finally {
     await server.stop()

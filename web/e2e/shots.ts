@@ -177,7 +177,7 @@ test('4-approval', async ({ page, model, shot }) => {
   await open(page)
   await ask(page, 'Restart the worker service')
   ;(await model.next()).say('I can restart it for you.').call('restart_service', { name: 'worker', region: 'eu-central-1', force: false }).end('tool_calls')
-  await page.getByRole('button', { name: 'Allow', exact: true }).waitFor()
+  await page.getByRole('button', { name: /^Allow / }).waitFor()
   await leave(page)
   await shot('4-approval')
 })

@@ -128,7 +128,7 @@ it('asks before it runs what needs approval, and says exactly what', async () =>
   const card = await screen.findByRole('group', { name: 'Needs approval' })
   expect(card).toHaveTextContent('restart_service')
   expect(card).toHaveTextContent('"name": "worker"')
-  await user.click(within(card).getByRole('button', { name: 'Allow' }))
+  await user.click(within(card).getByRole('button', { name: 'Allow restart_service' }))
   expect(await said('Restarted.')).toBeInTheDocument()
   const approvals = requests.find((r) => r.path.endsWith('/approvals'))
   expect(approvals?.body).toMatchObject({ approvals: [{ id: 't', approved: true }], events: 'all' })

@@ -38,12 +38,12 @@ export const Reasoning = memo(function Reasoning({ text, running }: { text: stri
   )
 })
 
-function Block({ label, children, danger }: { label: string; children: string; danger?: boolean }) {
+function Block({ label, children, danger, id }: { label: string; children: string; danger?: boolean; id?: string }) {
   return (
     <div>
       <div className="mb-1 text-xs font-medium text-dim">{label}</div>
       <pre tabIndex={0} role="region" aria-label={label} dir="ltr" className={cx('scroll-thin max-h-64 overflow-auto rounded-lg border border-line bg-code p-3 font-mono text-xs leading-relaxed whitespace-pre-wrap [overflow-wrap:anywhere]', danger && 'text-danger')}>
-        {children}
+        <span id={id}>{children}</span>
       </pre>
     </div>
   )
@@ -92,21 +92,23 @@ function Approval({ part, onDecide }: { part: ToolPart; onDecide(approved: boole
   const { t, language } = useI18n()
   const { config } = useServices()
   const decision = part.approval?.decision
+  const exactly = useId()
+  const described = `${exactly}-what ${exactly}-with`
   const [before, after] = t('approveQuestion', { name: config.agent.name, tool: '\n' }).split('\n')
   return (
     <div role="group" aria-label={t('toolWaiting')} className="space-y-3 border-t border-line p-3.5 text-sm">
-      <p>
+      <p id={`${exactly}-what`}>
         {before}
         <code className="rounded-md bg-soft px-1.5 py-0.5 font-mono text-[0.86em]">{part.name}</code>
         {after}
       </p>
-      <Block label={t('toolInput')}>{pretty(part.input ?? part.inputText)}</Block>
+      <Block label={t('toolInput')} id={`${exactly}-with`}>{pretty(part.input ?? part.inputText)}</Block>
       {part.approval?.reason && <p dir="auto" className="text-dim">{part.approval.reason}</p>}
       <div className="flex flex-wrap items-center gap-2">
         {decision === undefined ? (
           <>
-            <button type="button" onClick={() => onDecide(true)} className={primaryClass}>{t('approve')}</button>
-            <button type="button" onClick={() => onDecide(false)} className={buttonClass}>{t('deny')}</button>
+            <button type="button" aria-describedby={described} onClick={() => onDecide(true)} className={cx(primaryClass, '[overflow-wrap:anywhere]')}>{t('approve', { tool: part.name })}</button>
+            <button type="button" aria-describedby={described} onClick={() => onDecide(false)} className={buttonClass}>{t('deny')}</button>
           </>
         ) : (
           <p role="status" className="font-medium">{t(decision)}</p>

@@ -133,7 +133,7 @@ const table = {
   toolWaiting: ['Needs approval', 'Braucht Freigabe', 'Necesita aprobación', 'À approuver', '承認待ち', '需要批准'],
   toolElsewhere: ['Waiting for another program', 'Wartet auf ein anderes Programm', 'Espera a otro programa', 'En attente d’un autre programme', '別のプログラムを待っています', '等待其他程序'],
   approveQuestion: ['{name} wants to run {tool} with exactly this:', '{name} möchte {tool} genau damit ausführen:', '{name} quiere ejecutar {tool} exactamente con esto:', '{name} veut exécuter {tool} avec exactement ceci :', '{name} が {tool} を次の内容で実行しようとしています：', '{name} 想用以下内容运行 {tool}：'],
-  approve: ['Allow', 'Erlauben', 'Permitir', 'Autoriser', '許可', '允许'],
+  approve: ['Allow {tool}', '{tool} erlauben', 'Permitir {tool}', 'Autoriser {tool}', '{tool} を許可', '允许 {tool}'],
   deny: ['Don’t allow', 'Nicht erlauben', 'No permitir', 'Refuser', '許可しない', '不允许'],
   approved: ['Allowed', 'Erlaubt', 'Permitido', 'Autorisé', '許可しました', '已允许'],
   denied: ['Not allowed', 'Nicht erlaubt', 'No permitido', 'Refusé', '許可しませんでした', '未允许'],

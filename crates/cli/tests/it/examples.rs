@@ -6,14 +6,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Frame, ModelServer, Server, binary, text_of};
+use crate::support::{Frame, ModelServer, Server, binary, text_of, variable};
 
 /// The examples that are agents of their own.
 const AGENTS: &[&str] = &["hello", "customer-service", "retail-banking", "python-tools", "mcp"];
 
-#[expect(clippy::disallowed_methods, reason = "tests find programs where the developer has them")]
-fn path() -> String {
-    std::env::var("PATH").unwrap()
+pub(crate) fn path() -> String {
+    variable("PATH").unwrap()
 }
 
 /// Copies an example.

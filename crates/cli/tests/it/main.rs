@@ -25,4 +25,5 @@ mod sessions;
 mod settings;
 mod support;
 mod terminal;
+mod tools;
 mod two_processes;

@@ -148,6 +148,12 @@ pub(crate) fn binary(env: &BTreeMap<String, String>) -> Command {
     command
 }
 
+/// A variable of the tests' own environment.
+#[expect(clippy::disallowed_methods, reason = "tests find programs and weights where the developer has them")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 impl Server {
     /// Starts with a gated model and an empty data folder.
     pub(crate) async fn start(model: &ModelServer, settings: &[(&str, &str)]) -> Self {

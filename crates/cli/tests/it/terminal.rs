@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use sha2::Digest as _;
 
-use crate::support::{ModelServer, Server, binary, history};
+use crate::support::{ModelServer, Server, binary, history, variable};
 
 #[tokio::test]
 async fn a_pipe_gets_the_answer_and_nothing_else() {
@@ -72,5 +72,37 @@ async fn the_doctor_finds_a_healthy_agent_healthy_whoever_may_use_it() {
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && told.ends_with("healthy\n"), "{told}");
         assert!(!told.contains("FAULT") && !told.contains("note"), "{told}");
+    }
+}
+
+/// The model inside the program, in the terminal: it calls the calculator and the clock.
+#[tokio::test]
+async fn the_built_in_model_uses_its_tools() {
+    let data = tempfile::tempdir().unwrap();
+    let weights = ["LOQUAT_MODEL_DIR", "XDG_CACHE_HOME", "HOME"];
+    let env = weights
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), variable(name)?)))
+        .chain([
+            ("LOQUAT_DATA_DIR".to_owned(), data.path().to_str().unwrap().to_owned()),
+            ("LOQUAT_TOOLS".to_owned(), "calculator,current_time".to_owned()),
+        ])
+        .collect();
+    for (question, tool, part) in
+        [("What is 17*23?", "calculator", "391"), ("What time is it?", "current_time", "")]
+    {
+        let mut child = binary(&env).args(["chat", "--session", tool]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(question.as_bytes()).unwrap();
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!said.trim().is_empty() && said.contains(part), "{question} {said}");
+        // What it did stands in the conversation.
+        let folder = data.path().join("out");
+        let export = binary(&env).args(["export", tool, "--to"]).arg(&folder).output().unwrap();
+        assert!(export.status.success(), "{}", String::from_utf8_lossy(&export.stderr));
+        let kept = std::fs::read_to_string(folder.join(format!("{tool}.json"))).unwrap();
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!(kept["messages"][1]["content"][0]["toolUse"]["name"], tool, "{kept}");
     }
 }

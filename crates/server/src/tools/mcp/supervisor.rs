@@ -318,6 +318,11 @@ async fn watch(shared: &Arc<Shared>, service: Service, listed: Listed, stop: &Ca
     let info = peer.peer_info();
     let resources =
         shared.settings.resources && info.as_ref().is_some_and(|info| info.capabilities.resources.is_some());
+    for problem in &listed.problems {
+        // What it is about, and where and of what kind it is; the rest may quote anything, and is for `loquat check`.
+        let what = problem.splitn(3, ": ").take(2).collect::<Vec<_>>().join(": ");
+        tracing::warn!(server = %shared.settings.name, problem = what, "left out; `loquat check` says more");
+    }
     shared.publish(|link| {
         link.phase = Phase::Ready;
         link.peer = Some(peer.clone());
