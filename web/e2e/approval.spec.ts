@@ -17,6 +17,7 @@ test('a call waits, can be allowed after a reload, and can be refused', async ({
     await expect(card).toContainText('"expression": "6*7"')
     expect(await axe(page)).toEqual([])
     await page.reload()
+    await expect(card).toContainText(/Until \d+ \w+, \d\d:\d\d/) // tomorrow
     const allow = card.getByRole('button', { name: 'Allow calculator', exact: true })
     // Who hears the button hears what it will run.
     await expect(allow).toHaveAccessibleDescription(/wants to run calculator with exactly this:.*"expression": "6\*7"/)

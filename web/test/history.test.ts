@@ -28,7 +28,8 @@ describe('stored messages', () => {
     const call = { role: 'assistant' as const, content: [{ toolUse: { toolUseId: 't', name: 'q', input: {} } }], metadata: { outcome: 'interrupted' } }
     const session = { messages: [user('x'), call, user('y'), call] } as StoredSession
     const states = (s: StoredSession) => sessionTurns(s).map((t) => t.answer.parts[0])
-    expect(states({ ...session, pending: { run_id: 'r' } })).toMatchObject([{ state: 'stopped' }, { state: 'approval' }])
+    const pending = { run_id: 'r', expires_at: '2026-11-24T10:00:00Z' }
+    expect(states({ ...session, pending })).toMatchObject([{ state: 'stopped' }, { state: 'approval', approval: { expiresAt: pending.expires_at } }])
     // Nothing can be decided any more: the run that was to carry it out died.
     expect(states(session)).toMatchObject([{ state: 'stopped' }, { state: 'stopped' }])
     expect(turnsOf([user('x')])[0]?.answer).toMatchObject({ status: 'error', error: { code: 'no_answer' } })

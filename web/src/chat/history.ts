@@ -63,10 +63,10 @@ const errorOf = (error: StoredMetadata['error']): Answer['error'] => {
 }
 
 /**
- * The answer out of what was stored after the question. `live`: the run goes on, so nothing is final yet. `waits`: its
- * open calls can still be decided; where nothing waits (any more) they will never end.
+ * The answer out of what was stored after the question. `live`: the run goes on, so nothing is final yet. `pending`: its
+ * open calls can still be decided; where nothing is pending (any more) they will never end.
  */
-const answerOf = (messages: StoredMessage[], question: StoredMessage, live: boolean, waits: boolean): Answer => {
+const answerOf = (messages: StoredMessage[], question: StoredMessage, live: boolean, pending: StoredSession['pending']): Answer => {
   const parts: Part[] = []
   for (const m of messages)
     for (const c of m.content) {
@@ -89,9 +89,9 @@ const answerOf = (messages: StoredMessage[], question: StoredMessage, live: bool
   if (live) return answer
   const outcome = last('outcome')
   const error = errorOf(last('error'))
-  const open = outcome === 'interrupted' && waits ? 'approval' : 'stopped'
+  const open = outcome === 'interrupted' && pending ? 'approval' : 'stopped'
   answer.parts = parts.map((p) =>
-    p.type === 'tool' && p.state === 'running' ? { ...p, state: open, ...(open === 'approval' && { approval: {} }) } : p,
+    p.type === 'tool' && p.state === 'running' ? { ...p, state: open, ...(open === 'approval' && { approval: { expiresAt: pending?.expires_at } }) } : p,
   )
   if (error || outcome === 'error' || outcome === 'failed')
     return { ...answer, status: 'error', outcome, error: error ?? { message: '', retryable: true } }
@@ -104,12 +104,12 @@ const answerOf = (messages: StoredMessage[], question: StoredMessage, live: bool
 interface Now {
   /** The run that goes on with the last turn. */
   liveRun?: string
-  /** The last turn waits for the reader's word. */
-  waits?: boolean
+  /** What the last turn waits for. */
+  pending?: StoredSession['pending']
 }
 
 /** `base`: how many stored messages precede these. */
-export function turnsOf(messages: StoredMessage[], base = 0, { liveRun, waits = false }: Now = {}): Turn[] {
+export function turnsOf(messages: StoredMessage[], base = 0, { liveRun, pending }: Now = {}): Turn[] {
   const starts = messages.flatMap((m, i) => (isQuestion(m) ? [i] : []))
   return starts.map((start, n) => {
     const end = starts[n + 1] ?? messages.length
@@ -126,7 +126,7 @@ export function turnsOf(messages: StoredMessage[], base = 0, { liveRun, waits = 
       text: question.content.flatMap((c) => (c.text === undefined ? [] : [c.text])).join('\n'),
       attachments: question.content.flatMap(attachmentOf),
       createdAt: question.metadata?.created_at,
-      answer: answerOf(rest, question, live, waits && isLast),
+      answer: answerOf(rest, question, live, isLast ? pending : undefined),
       answeredAt: rest.at(-1)?.metadata?.created_at,
       feedback: feedbackOf(all.findLast((m) => feedbackOf(m.metadata))?.metadata),
     }
@@ -138,7 +138,7 @@ export const branchesOf = (branches: StoredBranch[] = []): Branch[] =>
     .sort((a, b) => a.replaced_at.localeCompare(b.replaced_at))
     .map((b) => ({ at: b.at, turns: turnsOf(b.messages, b.at) }))
 
-export const sessionTurns = (s: StoredSession): Turn[] => turnsOf(s.messages, 0, { liveRun: s.run?.id, waits: s.pending !== undefined })
+export const sessionTurns = (s: StoredSession): Turn[] => turnsOf(s.messages, 0, { liveRun: s.run?.id, pending: s.pending })
 
 /**
  * Every line that the conversation has had, oldest first; the last is the current one. A branch keeps only what was

@@ -427,6 +427,6 @@ const keepStatus = (answer: Answer, event: ChatEvent & { type: 'approval' | 'cli
   parts: answer.parts.map((p) => {
     if (p.type !== 'tool' || p.id !== event.id || p.state !== 'approval') return p
     if (event.type === 'client_tool') return { ...p, state: 'client', approval: undefined }
-    return { ...p, approval: { ...p.approval, reason: event.reason, expiresAt: event.expiresAt } }
+    return { ...p, approval: { ...p.approval, reason: event.reason, expiresAt: event.expiresAt ?? p.approval?.expiresAt } }
   }),
 })
