@@ -91,6 +91,15 @@ test('an answer is rated, and the rating is still there after a reload', async (
   await bad.click()
   await expect(bad).toHaveAttribute('aria-pressed', 'true')
   await expect(good).toHaveAttribute('aria-pressed', 'false')
+  // Why, if one likes.
+  const why = page.getByRole('textbox', { name: 'What makes you think so?' })
+  await why.fill('It was short.')
+  expect(await axe(page), 'with the comment').toEqual([])
+  const said = page.waitForRequest((r) => r.url().endsWith('/feedback'))
+  await page.getByRole('button', { name: 'Comment' }).click()
+  expect((await said).postDataJSON()).toEqual({ rating: 'down', comment: 'It was short.' })
+  await expect(why).toHaveCount(0)
+  await expect(bad).toHaveAttribute('aria-pressed', 'true')
 })
 
 test('the page speaks the browser’s language, whole', async ({ browser, model }) => {

@@ -88,8 +88,8 @@ export class Api {
     this.json<void>(`/sessions/${encodeURIComponent(id)}`, { method: 'DELETE', keepalive })
   removeAll = () => this.json<{ deleted: number }>('/sessions', { method: 'DELETE' })
   stop = (runId: string) => this.json<{ outcome: string }>(`/runs/${encodeURIComponent(runId)}/stop`, { method: 'POST' })
-  feedback = (runId: string, rating: 'up' | 'down') =>
-    this.json<void>(`/runs/${encodeURIComponent(runId)}/feedback`, { method: 'POST', json: { rating } })
+  feedback = (runId: string, rating: 'up' | 'down', comment?: string) =>
+    this.json<void>(`/runs/${encodeURIComponent(runId)}/feedback`, { method: 'POST', json: { rating, comment } })
   facts = async () => (await this.json<{ facts: Fact[] }>('/memory')).facts
   /** Forgets one fact, or all. */
   forget = (id?: string) => this.json<unknown>(id === undefined ? '/memory' : `/memory/${encodeURIComponent(id)}`, { method: 'DELETE' })

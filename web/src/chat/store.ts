@@ -383,11 +383,11 @@ export class ChatStore {
     this.update(id, (c) => ({ ...c, viewed: line === c.branches.length ? undefined : line }))
   }
 
-  async rate(id: string, turn: Turn, rating: 'up' | 'down') {
+  async rate(id: string, turn: Turn, rating: 'up' | 'down', comment?: string) {
     if (!turn.runId) return
     this.updateTurn(id, turn.key, (t) => ({ ...t, feedback: rating }))
     try {
-      await this.options.api.feedback(turn.runId, rating)
+      await this.options.api.feedback(turn.runId, rating, comment)
     } catch {
       this.updateTurn(id, turn.key, (t) => ({ ...t, feedback: turn.feedback }))
     }

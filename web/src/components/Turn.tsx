@@ -9,6 +9,7 @@ import type { Key } from '../i18n/strings'
 import { clock, count } from '../lib/format'
 import { chunk } from '../lib/lazy'
 import { CopyButton } from './CodeBlock'
+import { Comment } from './Comment'
 import { useServices } from './context'
 import { Custom, Reasoning, ToolCard } from './Parts'
 import { buttonClass, cx, IconButton, primaryClass, Ticked } from './ui'
@@ -187,6 +188,8 @@ function AssistantMessage({ id, turn, live, versions, isLast, readOnly }: Props)
   const running = answer.status === 'running'
   const decide = useCallback((toolId: string, approved: boolean) => store.approve(id, turn, toolId, approved), [store, id, turn])
   const outcome = answer.outcome && OUTCOMES[answer.outcome]
+  const [asked, setAsked] = useState<'up' | 'down'>()
+  const rate = (rating: 'up' | 'down') => (setAsked(rating), void store.rate(id, turn, rating))
   // What waits for the reader's word is not an answer yet.
   const whole = answer.status === 'done' && answer.outcome !== 'interrupted'
   return (
@@ -219,8 +222,8 @@ function AssistantMessage({ id, turn, live, versions, isLast, readOnly }: Props)
             {!live && !readOnly && answer.status === 'done' && <IconButton label={t('regenerate')} className={SMALL} onClick={() => store.regenerate(id, turn)}><RefreshCwIcon /></IconButton>}
             {turn.runId && whole && config.sessions && (
               <>
-                <IconButton label={t('good')} aria-pressed={turn.feedback === 'up'} className={SMALL} onClick={() => void store.rate(id, turn, 'up')}><ThumbsUpIcon /></IconButton>
-                <IconButton label={t('bad')} aria-pressed={turn.feedback === 'down'} className={SMALL} onClick={() => void store.rate(id, turn, 'down')}><ThumbsDownIcon /></IconButton>
+                <IconButton label={t('good')} aria-pressed={turn.feedback === 'up'} className={SMALL} onClick={() => rate('up')}><ThumbsUpIcon /></IconButton>
+                <IconButton label={t('bad')} aria-pressed={turn.feedback === 'down'} className={SMALL} onClick={() => rate('down')}><ThumbsDownIcon /></IconButton>
               </>
             )}
           </div>
@@ -228,6 +231,7 @@ function AssistantMessage({ id, turn, live, versions, isLast, readOnly }: Props)
         {versions && !versions.edited && <Picker id={id} versions={versions} />}
         {!running && <Facts turn={turn} />}
       </div>
+      {asked && <Comment key={asked} onDone={(comment) => (setAsked(undefined), comment && void store.rate(id, turn, asked, comment))} />}
     </li>
   )
 }

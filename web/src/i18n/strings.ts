@@ -81,6 +81,8 @@ const table = {
   regenerate: ['Regenerate answer', 'Antwort neu erzeugen', 'Regenerar respuesta', 'Régénérer la réponse', '回答を再生成', '重新生成回答'],
   good: ['Good answer', 'Gute Antwort', 'Buena respuesta', 'Bonne réponse', '良い回答', '回答很好'],
   bad: ['Bad answer', 'Schlechte Antwort', 'Mala respuesta', 'Mauvaise réponse', '良くない回答', '回答不好'],
+  why: ['What makes you think so? (optional)', 'Wie kommen Sie darauf? (freiwillig)', '¿Por qué? (opcional)', 'Pourquoi ? (facultatif)', '理由をお聞かせください（任意）', '您为什么这样认为？（可选）'],
+  comment: ['Comment', 'Kommentieren', 'Comentar', 'Commenter', 'コメントする', '评论'],
   previousVersion: ['Previous version', 'Vorige Version', 'Versión anterior', 'Version précédente', '前のバージョン', '上一版本'],
   nextVersion: ['Next version', 'Nächste Version', 'Versión siguiente', 'Version suivante', '次のバージョン', '下一版本'],
   versionOf: ['Version {n} of {total}', 'Version {n} von {total}', 'Versión {n} de {total}', 'Version {n} sur {total}', 'バージョン {n} / {total}', '第 {n} 版，共 {total} 版'],

@@ -99,9 +99,10 @@ async fn lines_are_json_and_hold_nothing_that_anybody_wrote() {
     call.say("canary-answer");
     drop(call);
     assert!(answer.await.unwrap().contains("event: error"));
-    let feedback = http.post(format!("{}/runs/r/feedback", watched.url));
-    let body = json!({"rating": "down", "comment": "canary-comment"});
-    assert_eq!(feedback.json(&body).send().await.unwrap().status(), 204);
+    for body in [json!({"rating": "down"}), json!({"rating": "down", "comment": "canary-comment"})] {
+        let feedback = http.post(format!("{}/runs/r/feedback", watched.url));
+        assert_eq!(feedback.json(&body).send().await.unwrap().status(), 204);
+    }
     let metrics = http.get(format!("{}/metrics", watched.url)).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("loquat_feedback_total{rating=\"down\"} 1"), "{metrics}");
     let (out, err) = watched.end();

@@ -220,8 +220,11 @@ pub async fn feedback(
         owner: principal.owner().clone(),
         id: run.info.session_id.clone(),
     };
-    sessions.note_feedback(&key, &id, rating, body.comment.as_deref()).await?;
+    let is_new = sessions.note_feedback(&key, &id, rating, body.comment.as_deref()).await?;
     tracing::info!(run_id = %id, rating, "feedback");
-    state.telemetry.feedback(rating);
+    // A word that is added to a rating is not another rating.
+    if is_new {
+        state.telemetry.feedback(rating);
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -28,7 +28,7 @@ impl Sessions {
         self.change_head(key, |document| document.head.title = Some(title.to_owned())).await
     }
 
-    /// Notes on a run's last answer what the user thinks of it.
+    /// Notes on a run's last answer what the user thinks of it. Says whether the rating is another than before.
     ///
     /// # Errors
     /// [`SessionError::NotFound`] if the session or the run's answer is not there.
@@ -38,7 +38,7 @@ impl Sessions {
         run: &RunId,
         rating: &str,
         comment: Option<&str>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<bool, SessionError> {
         for _ in 0..8 {
             let Opened { mut document, version } = self.open(key).await?;
             let mut messages = document.last(document.count())?;
@@ -46,6 +46,8 @@ impl Sessions {
             let Some(answer) = messages.iter_mut().rev().find(|m| of_run(m)) else {
                 return Err(SessionError::NotFound);
             };
+            let before = answer.metadata.get("feedback").and_then(|feedback| feedback.get("rating"));
+            let is_new = before.is_none_or(|before| *before != rating);
             let mut feedback = serde_json::json!({"rating": rating});
             if let Some(comment) = comment {
                 feedback["comment"] = comment.into();
@@ -54,7 +56,7 @@ impl Sessions {
             document.replace(&messages);
             match self.write(key, &document, version, Durability::Full).await {
                 Err(SessionError::Store(BlobError::Conflict)) => {}
-                outcome => return outcome.map(drop),
+                outcome => return outcome.map(|_| is_new),
             }
         }
         Err(SessionError::Store(BlobError::Unavailable("the session changes too fast to be written".into())))
