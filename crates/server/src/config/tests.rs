@@ -150,6 +150,20 @@ fn a_wrong_setting_of_a_tool_says_its_line() {
 }
 
 #[test]
+fn a_folder_of_tools_that_was_moved_to_s3_is_not_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("loquat.toml");
+    std::fs::write(&file, "[python]\ndir = \"my-tools\"\n").unwrap();
+    let flags = Flags { config: Some(file), ..Flags::default() };
+    let named = Some(folder.path().join("my-tools"));
+    let objects = r#"[{"bucketName": "b", "key": "k.zip", "isZipArchive": true}]"#;
+    for (tools_config, dir) in [("", named), (objects, None)] {
+        let config = Config::from(&flags, &env(&[("TOOLS_CONFIG", tools_config)])).unwrap();
+        assert_eq!(config.tools.python.dir, dir, "{tools_config}");
+    }
+}
+
+#[test]
 fn tools_are_settings_like_the_others() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("tools")).unwrap();
