@@ -158,7 +158,9 @@ fn a_folder_of_tools_that_was_moved_to_s3_is_not_missed() {
     let named = Some(folder.path().join("my-tools"));
     let objects = r#"[{"bucketName": "b", "key": "k.zip", "isZipArchive": true}]"#;
     for (tools_config, dir) in [("", named), (objects, None)] {
-        let config = Config::from(&flags, &env(&[("TOOLS_CONFIG", tools_config)])).unwrap();
+        let env =
+            [("TOOLS_CONFIG".to_owned(), tools_config.to_owned()), ("HOME".to_owned(), "/home/x".to_owned())];
+        let config = Config::from(&flags, &env.into()).unwrap();
         assert_eq!(config.tools.python.dir, dir, "{tools_config}");
     }
 }
