@@ -13,8 +13,8 @@ pub(crate) struct Example {
     pub(crate) name: &'static str,
     /// What it shows, in one line.
     pub(crate) about: &'static str,
-    /// Its files: path and text.
-    files: &'static [(&'static str, &'static str)],
+    /// Its files: path and content.
+    files: &'static [(&'static str, &'static [u8])],
     /// How to try it, in its folder.
     pub(crate) run: &'static str,
 }
@@ -25,7 +25,7 @@ macro_rules! example {
             name: $name,
             about: $about,
             run: $run,
-            files: &[$(($file, include_str!(concat!("../../../examples/", $name, "/", $file)))),*],
+            files: &[$(($file, include_bytes!(concat!("../../../examples/", $name, "/", $file)) as &[u8])),*],
         }
     };
 }
@@ -45,10 +45,10 @@ pub(crate) static EXAMPLES: &[Example] = &[
         "loquat serve",
         [
             "README.md",
+            "accounts.sqlite.seed",
             "faq.md",
             "loquat.toml",
             "prompt.md",
-            "seed.sql",
             "tools/_database.py",
             "tools/bank.py",
             "tools/faq.py"
@@ -113,14 +113,17 @@ impl Example {
         if let Some(taken) = paths.iter().find(|path| path.exists()) {
             bail!("{} exists already; nothing was changed", taken.display());
         }
-        for ((file, text), path) in self.files.iter().zip(&paths) {
-            let text = match *file {
-                "Cargo.toml" => manifest::standalone(text, &manifest::checkout(folder))?,
-                _ => (*text).to_owned(),
+        for ((file, content), path) in self.files.iter().zip(&paths) {
+            let content = match *file {
+                "Cargo.toml" => {
+                    let text = std::str::from_utf8(content).context("the manifest is no text")?;
+                    manifest::standalone(text, &manifest::checkout(folder))?.into_bytes()
+                }
+                _ => content.to_vec(),
             };
             let parent = path.parent().unwrap_or(folder);
             std::fs::create_dir_all(parent)
-                .and_then(|()| std::fs::write(path, text))
+                .and_then(|()| std::fs::write(path, content))
                 .with_context(|| path.display().to_string())?;
         }
         Ok(paths)

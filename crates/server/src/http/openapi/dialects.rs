@@ -70,6 +70,9 @@ fn responses() -> Vec<Operation> {
             "stream": {"type": ["boolean", "null"]},
             "background": {"type": ["boolean", "null"], "description": "Answered at once, read later."},
             "tools": {"type": ["array", "null"], "description": "Functions that the client runs."},
+            "tool_choice": {"description": "`auto`, `none`, `required`, or a function by its name: forced once, where the \
+                model can be."},
+            "text": {"type": ["object", "null"], "description": "`format`: text, or JSON by a schema where the model can."},
         },
         "required": ["model", "input"],
     });
