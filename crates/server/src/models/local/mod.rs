@@ -244,3 +244,22 @@ impl Loader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `[params]` is for this model too, a call's own go first, and what it has not is refused in words.
+    #[test]
+    fn the_configured_parameters_are_those_of_a_call() {
+        let parsed = LocalConfig::parse(BUILT_IN, Path::new("models")).unwrap();
+        let configured = Params { temperature: Some(0.2), max_output_tokens: Some(5), ..Params::default() };
+        let model = LocalModel::new(LocalConfig { params: configured, ..parsed });
+        let call = Params { temperature: Some(0.9), ..Params::default() };
+        let merged = model.shared.config.params_of(&call).unwrap();
+        assert_eq!((merged.temperature, merged.max_output_tokens), (Some(0.9), Some(5)));
+        let effort = Params { reasoning_effort: Some("high".into()), ..Params::default() };
+        let refused = model.accepts(&effort).unwrap_err();
+        assert_eq!(refused.message, "the built-in model has no setting like reasoning_effort");
+    }
+}
