@@ -63,23 +63,32 @@ impl Connection {
     /// # Errors
     /// Anything but a whole, properly ended answer.
     pub async fn chat(&mut self, session: Option<&str>, message: &str) -> Result<Answer> {
+        let request = request(&self.target, session, message);
+        self.ask(&request).await
+    }
+
+    /// Sends a request whose answer is a stream, and reads that to its end.
+    ///
+    /// # Errors
+    /// Anything but a whole, properly ended answer.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Answer> {
         // A server may close an idle connection at any time; that is not a failure of an answer.
         if self.socket.as_ref().is_some_and(is_closed) {
             self.socket = None;
         }
-        let result = self.chat_once(session, message).await;
+        let result = self.ask_once(request).await;
         if result.is_err() {
             self.socket = None;
         }
         result
     }
 
-    async fn chat_once(&mut self, session: Option<&str>, message: &str) -> Result<Answer> {
+    async fn ask_once(&mut self, request: &[u8]) -> Result<Answer> {
         let mut socket = match self.socket.take() {
             Some(socket) => socket,
             None => connect(self.target.addr).await?,
         };
-        socket.write_all(&request(&self.target, session, message)).await?;
+        socket.write_all(request).await?;
         let began = Instant::now();
         self.buffer.clear();
         let (mut body, keep) = self.head(&mut socket).await?;
@@ -178,11 +187,15 @@ pub(crate) fn request(target: &Target, session: Option<&str>, message: &str) -> 
     } else {
         ("/chat", json!({"message": message}))
     };
+    post(target.addr, path, &body)
+}
+
+/// The bytes of a `POST` of JSON.
+pub(crate) fn post(addr: SocketAddr, path: &str, body: &serde_json::Value) -> Vec<u8> {
     let body = body.to_string();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\nauthorization: Bearer any\r\n\
+        "POST {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\nauthorization: Bearer any\r\n\
          accept: text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
-        target.addr,
         body.len()
     )
     .into_bytes()

@@ -1,16 +1,18 @@
-//! `loquat-bench soak`: many hours of users in some minutes. Paced streams with random disconnects, watched for lost text,
-//! memory and descriptors.
+//! `loquat-bench soak`: many hours of users in some minutes. Paced streams with random disconnects, resumes and stops,
+//! watched for lost text, memory and descriptors.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
-use crate::client::Connection;
-use crate::measure::{checked, reference};
+use crate::client::{Connection, Target, connect, post};
+use crate::measure::reference;
 use crate::systems::{Places, System};
 
 const WORDS: &str = "tokens=100 delay=20ms";
@@ -39,42 +41,24 @@ pub async fn run(args: Args) -> Result<()> {
     let running = System::LoquatSqlite.start(&places, mock.addr).await?;
     let target = System::LoquatSqlite.target(running.addr);
     let expected = reference(System::Direct.target(mock.addr), WORDS).await?;
-    let (answers, left) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let counts = Arc::new(Counts::default());
     let began = Instant::now();
     let time = Duration::from_secs_f64(args.minutes * 60.0);
     let mut tasks = JoinSet::new();
     for stream in 0..args.streams {
-        let (expected, answers, left) = (Arc::clone(&expected), Arc::clone(&answers), Arc::clone(&left));
-        tasks.spawn(async move {
-            let mut random = stream as u64;
-            while began.elapsed() < time {
-                // A linear congruential generator: the same disconnects in every run.
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let mut connection = Connection::new(target);
-                let chat = checked(&mut connection, WORDS, &expected);
-                if (random >> 33).is_multiple_of(4) {
-                    // Every fourth is left within its first second; dropping the request closes its connection.
-                    let patience = Duration::from_millis((random >> 40) % 1000);
-                    let _ = tokio::time::timeout(patience, chat).await;
-                    left.fetch_add(1, Ordering::Relaxed);
-                } else {
-                    chat.await.map_err(|error| format!("{error:#}"))?;
-                    answers.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Ok::<(), String>(())
-        });
+        let user = User { target, stream, expected: Arc::clone(&expected), counts: Arc::clone(&counts) };
+        tasks.spawn(async move { user.chat_until(began + time).await.map_err(|error| format!("{error:#}")) });
     }
-    println!("seconds  resident MiB  descriptors  answers  left");
+    println!("seconds  resident MiB  descriptors  answers  resumed  stopped");
     while began.elapsed() < time {
         println!(
-            "{:7.0}  {:12.1}  {:11}  {:7}  {:4}",
+            "{:7.0}  {:12.1}  {:11}  {:7}  {:7}  {:7}",
             began.elapsed().as_secs_f64(),
             running.resident_kib() / 1024.0,
             running.descriptors(),
-            answers.load(Ordering::Relaxed),
-            left.load(Ordering::Relaxed)
+            counts.whole.load(Ordering::Relaxed),
+            counts.resumed.load(Ordering::Relaxed),
+            counts.stopped.load(Ordering::Relaxed)
         );
         tokio::time::sleep((time / 30).max(Duration::from_secs(1))).await;
     }
@@ -86,4 +70,81 @@ pub async fn run(args: Args) -> Result<()> {
     }
     println!("no error, no lost text");
     Ok(())
+}
+
+/// How turns went.
+#[derive(Default)]
+struct Counts {
+    /// Read in one go.
+    whole: AtomicU64,
+    /// Left within the first second, and read again from the start.
+    resumed: AtomicU64,
+    /// Left, stopped, and read again.
+    stopped: AtomicU64,
+}
+
+/// Somebody who asks again and again, and sometimes loses the connection.
+struct User {
+    target: Target,
+    stream: usize,
+    expected: Arc<str>,
+    counts: Arc<Counts>,
+}
+
+impl User {
+    async fn chat_until(&self, end: Instant) -> Result<()> {
+        let mut random = self.stream as u64;
+        for turn in 0.. {
+            if Instant::now() >= end {
+                break;
+            }
+            // A linear congruential generator: the same disconnects in every run.
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let run = format!("soak-{}-{turn}", self.stream);
+            let question = post(self.target.addr, "/chat", &json!({"message": WORDS, "run_id": run}));
+            let mut connection = Connection::new(self.target);
+            // Dropping the request closes its connection.
+            let patience = Duration::from_millis((random >> 40) % 1000);
+            match (random >> 33) % 4 {
+                0 => {
+                    let _ = tokio::time::timeout(patience, connection.ask(&question)).await;
+                    // The same request again reads the same run, or begins it if it never came that far.
+                    self.read(&question, |text| text == &*self.expected).await.context("resumed")?;
+                    self.counts.resumed.fetch_add(1, Ordering::Relaxed);
+                }
+                1 => {
+                    let patience = patience + Duration::from_millis(200);
+                    let _ = tokio::time::timeout(patience, connection.ask(&question)).await;
+                    self.stop(&run).await.context("stopped")?;
+                    self.read(&question, |text| self.expected.starts_with(text)).await.context("stopped")?;
+                    self.counts.stopped.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {
+                    self.read(&question, |text| text == &*self.expected).await?;
+                    self.counts.whole.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, question: &[u8], is_right: impl Fn(&str) -> bool) -> Result<()> {
+        let answer = Connection::new(self.target).ask(question).await?;
+        ensure!(is_right(&answer.text), "other text arrived than the model sent: {:?}", answer.text);
+        Ok(())
+    }
+
+    /// Stops a run and waits for the receipt. One that has not begun (a loaded machine) cannot be stopped.
+    async fn stop(&self, run: &str) -> Result<()> {
+        let mut socket = connect(self.target.addr).await?;
+        let request = format!(
+            "POST /runs/{run}/stop HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+            self.target.addr
+        );
+        socket.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await?;
+        ensure!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 404"), "{answer}");
+        Ok(())
+    }
 }
