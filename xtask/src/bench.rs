@@ -26,11 +26,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     web::build()?;
     let peer = python::install(std::path::Path::new("bench/peer/.venv"), "bench/peer/requirements.txt")?;
     step("the program and the tools (release)");
-    run_program(&mut program(
-        "cargo",
-        ["build", "--release", "--package", "loquat", "--package", "loquat-bench"],
-    ))?;
-    // Last: the build before made one with the embedded model.
+    let build = ["build", "--release", "--package", "loquat", "--package", "loquat-bench"];
+    run_program(program("cargo", build).args(["--bin", "loquat", "--bin", "loquat-bench"]))?;
     let bootstrap = package::lambda_binary()?;
     step("measuring");
     run_program(
@@ -54,6 +51,7 @@ fn profile(arguments: &Arguments) -> Result<()> {
         ["build", "--release", "--no-default-features", "--package", "loquat", "--package", "loquat-bench"];
     run_program(
         program("cargo", build)
+            .args(["--bin", "loquat", "--bin", "loquat-bench"])
             .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
             .env("CARGO_PROFILE_RELEASE_STRIP", "none"),
     )?;

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     model::fetch_if_used()?;
     web::build()?;
     step("the program (release)");
-    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat"]))?;
+    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat", "--bin", "loquat"]))?;
     println!();
     become_program(program(&built("release", "loquat")?.to_string_lossy(), ["serve"]).args(&arguments.serve))
 }
