@@ -7,6 +7,7 @@ pub mod lambda_emulator;
 pub mod limit;
 pub mod measure;
 pub mod mock;
+pub mod object_store;
 pub mod overhead;
 pub mod process;
 pub mod profile;

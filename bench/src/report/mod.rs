@@ -55,7 +55,7 @@ pub(crate) struct Measured {
     quick: bool,
     direct: latency::Latency,
     systems: Vec<Figures>,
-    sessions: Vec<sessions::Turn>,
+    sessions: sessions::Sessions,
     sizes: sizes::Sizes,
     lambda: Option<Lambda>,
     minutes: f64,
