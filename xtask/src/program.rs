@@ -56,14 +56,22 @@ pub(crate) const CANARY: &str = "sk-canary";
 /// Runs a program to its end and passes on what it writes, in which no planted secret may be. The servers that tests
 /// start write to the same place, so this sees their logs, too.
 pub(crate) fn run_watched(command: &mut Command) -> Result<()> {
+    watched(command, std::io::stdout(), std::io::stderr())
+}
+
+fn watched(
+    command: &mut Command,
+    to: impl std::io::Write,
+    errors_to: impl std::io::Write + Send + 'static,
+) -> Result<()> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", shown(command)))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let watching = std::thread::spawn(move || err.map_or(Ok(0), |err| pass_on(err, std::io::stderr())));
-    let seen = out.map_or(Ok(0), |out| pass_on(out, std::io::stdout()))?;
+    let watching = std::thread::spawn(move || err.map_or(Ok(0), |err| pass_on(err, errors_to)));
+    let seen = out.map_or(Ok(0), |out| pass_on(out, to))?;
     let also = watching.join().map_err(|_| anyhow::anyhow!("the reader of the errors panicked"))??;
     let status = child.wait()?;
     if seen + also > 0 {
@@ -183,7 +191,9 @@ mod tests {
         // Put together by the shell, so that the error's own words are not what is found.
         for place in ["1", "2"] {
             let script = format!("printf 'a log line with sk-'%s canary-x >&{place}");
-            let error = run_watched(&mut program("sh", ["-c", &script])).unwrap_err().to_string();
+            // Not to our own output, which is watched as well.
+            let (to, errors_to) = (std::io::sink(), std::io::sink());
+            let error = watched(&mut program("sh", ["-c", &script]), to, errors_to).unwrap_err().to_string();
             assert!(error.contains("printed a secret"), "{error}");
         }
         let error = run_watched(&mut program("sh", ["-c", "exit 3"])).unwrap_err().to_string();
