@@ -25,13 +25,15 @@ const loadConfig = async (): Promise<Config> => {
 
 async function start(): Promise<State> {
   let config: Config
+  let auth: Provider
   try {
     config = await loadConfig()
+    // In parallel with what is left to do. Should it fail, the chunk is asked for again where it is shown.
+    if (config.auth.type === 'none') void import('./Chat').catch(() => {})
+    auth = await providerFor(config.auth)
   } catch {
     return { at: 'unreachable' }
   }
-  if (config.auth.type === 'none') void import('./Chat').catch(() => {}) // in parallel with what is left to do
-  const auth = await providerFor(config.auth)
   try {
     return (await auth.restore()) ? { at: 'chat', config, auth } : { at: 'sign_in', config, auth }
   } catch (error) {

@@ -14,6 +14,7 @@ import { Tips } from './components/Tips'
 import { IconButton, Modal } from './components/ui'
 import { useT } from './i18n'
 import { chunk, persist } from './lib/lazy'
+import { onNotice, type Notice } from './lib/notice'
 import { read, write } from './lib/storage'
 import { uuid } from './lib/uuid'
 
@@ -105,10 +106,11 @@ function Shell({ onSignOut }: { onSignOut?: () => void }) {
     document.title = title ? `${title} · ${config.agent.name}` : config.agent.name
   }, [title, config.agent.name])
 
-  // What can be taken back is said outside of the drawer, where nothing can be pressed while that is open.
+  // What is said is said outside of the drawer, where nothing is read or can be pressed while that is open.
   useEffect(() => {
     if (leaving) setDrawer(false)
   }, [leaving])
+  useEffect(() => onNotice(() => setDrawer(false)), [])
 
   const openChat = useCallback((next: string | undefined) => {
     setDrawer(false)
@@ -183,21 +185,19 @@ function useMedia(query: string) {
   return matches
 }
 
-/** What is said for a few seconds at the bottom: a deletion that can be taken back, a message that came back. */
+/** What is said for a few seconds at the bottom: a deletion that can be taken back, something that has not worked. */
 function Notices() {
   const t = useT()
   const { sessions, store } = useServices()
   const { leaving } = useSessions()
-  const [busy, setBusy] = useState(false)
+  const [notice, setNotice] = useState<Notice>()
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined
-    const show = () => {
-      setBusy(true)
+    return onNotice((said) => {
+      setNotice(said)
       clearTimeout(timer)
-      timer = setTimeout(() => setBusy(false), UNDO_MS)
-    }
-    addEventListener('loquat:notice', show)
-    return () => removeEventListener('loquat:notice', show)
+      timer = setTimeout(() => setNotice(undefined), UNDO_MS)
+    })
   }, [])
   useEffect(() => {
     if (leaving) store.drop(leaving.session_id)
@@ -205,7 +205,7 @@ function Notices() {
   const box = 'pointer-events-auto flex max-w-full items-center gap-3 rounded-xl bg-ink px-4 py-2.5 text-sm text-bg shadow-lg'
   return (
     <div role="status" className="pointer-events-none fixed inset-x-4 bottom-5 z-40 flex flex-col items-center gap-2">
-      {busy && <p className={box}>{t('errorBusy')}</p>}
+      {notice && <p dir="auto" className={box}>{t(notice.key, notice.values)}</p>}
       {leaving && (
         <p className={box}>
           <span className="min-w-0 truncate">{t('deleted', { title: leaving.title || t('newChat') })}</span>

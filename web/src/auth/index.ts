@@ -1,6 +1,7 @@
 /** Chooses, at run time from `/config.json`, how people sign in. Every way is one `Provider`; the heavy ones are lazy chunks. */
 import type { TokenSource } from '../api/transport'
 import type { AuthConfig } from '../api/types'
+import { persist } from '../lib/lazy'
 import { readSession, writeSession } from '../lib/storage'
 
 export interface Provider extends TokenSource {
@@ -70,6 +71,6 @@ export class ApiKey extends Gate implements Provider {
 export async function providerFor(config: AuthConfig): Promise<Provider> {
   if (config.type === 'none') return new NoSignIn()
   if (config.type === 'api_key') return new ApiKey()
-  if (config.type === 'cognito' && config.login === 'form') return new (await import('./cognito')).CognitoForm(config)
-  return new (await import('./oidc')).Oidc(config)
+  if (config.type === 'cognito' && config.login === 'form') return new (await persist(() => import('./cognito'))).CognitoForm(config)
+  return new (await persist(() => import('./oidc'))).Oidc(config)
 }

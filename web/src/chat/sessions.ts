@@ -1,6 +1,7 @@
 /** The list of conversations: pages, search, renaming, and deleting with time to think again. */
 import { Problem, type Api } from '../api/transport'
 import type { SessionSummary } from '../api/types'
+import { say } from '../lib/notice'
 
 export interface SessionList {
   items: SessionSummary[]
@@ -19,6 +20,8 @@ export class Sessions {
   private state: SessionList = { items: [], phase: 'loading', query: '', loadingMore: false }
   private listeners = new Set<() => void>()
   private asked: AbortController | undefined
+  /** What the items are the answer to: those of another search are no stand-in for one that failed. */
+  private shown = ''
   private soon: ReturnType<typeof setTimeout> | undefined
   private undo: ReturnType<typeof setTimeout> | undefined
 
@@ -52,13 +55,15 @@ export class Sessions {
   private async load() {
     this.asked?.abort()
     const asked = (this.asked = new AbortController())
+    const query = this.state.query.trim()
     try {
-      const page = await this.api.sessions(this.state.query.trim(), undefined, asked.signal)
+      const page = await this.api.sessions(query, undefined, asked.signal)
       const known = page.sessions.filter((s) => s.session_id !== this.state.leaving?.session_id)
+      this.shown = query
       this.set({ items: known, nextCursor: page.next_cursor, phase: 'ready' })
     } catch (error) {
       if (error instanceof Problem && error.status === 401) return void this.api.auth.signInAgain().then(() => this.refresh(0))
-      if (!asked.signal.aborted) this.set({ phase: this.state.items.length > 0 ? 'ready' : 'error' })
+      if (!asked.signal.aborted) this.set({ phase: this.state.items.length > 0 && query === this.shown ? 'ready' : 'error' })
     }
   }
 
@@ -71,7 +76,7 @@ export class Sessions {
       const fresh = page.sessions.filter((s) => !have.has(s.session_id))
       this.set({ items: [...this.state.items, ...fresh], nextCursor: page.next_cursor })
     } catch {
-      this.set({ nextCursor: undefined })
+      say('listFailed') // and the button stays, to try again
     } finally {
       this.set({ loadingMore: false })
     }
@@ -86,13 +91,14 @@ export class Sessions {
   }
 
   async rename(id: string, title: string) {
-    const before = this.state.items
-    this.set({ items: before.map((s) => (s.session_id === id ? { ...s, title } : s)) })
+    const before = this.state.items.find((s) => s.session_id === id)?.title
+    const call = (name: string) => this.set({ items: this.state.items.map((s) => (s.session_id === id ? { ...s, title: name } : s)) })
+    call(title)
     try {
       await this.api.rename(id, title)
-    } catch (error) {
-      this.set({ items: before })
-      throw error
+    } catch {
+      if (before !== undefined) call(before)
+      say('renameFailed', { title })
     }
   }
 
@@ -116,8 +122,9 @@ export class Sessions {
     if (!leaving) return
     try {
       await this.api.remove(leaving.session_id, keepalive)
-    } catch {
-      // It comes back in the list, which says it better than a message would.
+    } catch (error) {
+      // It comes back in the list. One that is gone already is what was wanted.
+      if (!(error instanceof Problem && error.status === 404)) say('deleteFailed', { title: leaving.title })
     }
     if (this.state.leaving === leaving) this.set({ leaving: undefined })
     this.refresh()

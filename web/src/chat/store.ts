@@ -6,6 +6,7 @@ import { followRun, type Link } from '../api/run'
 import type { Frame } from '../api/sse'
 import { Problem, type Api } from '../api/transport'
 import type { OutgoingAttachment } from '../api/types'
+import { say } from '../lib/notice'
 import { writeDraft } from '../lib/storage'
 import { uuid } from '../lib/uuid'
 import { decode, type ChatEvent } from './events'
@@ -190,7 +191,8 @@ export class ChatStore {
     if (RESTORES_DRAFT.has(problem.code)) {
       writeDraft(id, turn.text)
       this.update(id, (c) => ({ ...c, ...undo }))
-      dispatchEvent(new CustomEvent('loquat:notice', { detail: problem.code }))
+      dispatchEvent(new Event('loquat:draft'))
+      say('errorBusy')
       return void this.load(id)
     }
     const { code, message, retryAfter, status } = problem
@@ -370,12 +372,15 @@ export class ChatStore {
       parts: now.answer.parts.map((p) => (p.type === 'tool' && p.state === 'approval' ? { ...p, state: 'running' } : p)),
     }
     const next = { ...now, runId, answer: going }
-    const before = now
+    // Should the decision not arrive, the call is as it was: waiting for one.
+    const undecided = now.answer.parts.map((p) => (p.type === 'tool' && p.state === 'approval' ? { ...p, approval: { ...p.approval, decision: undefined } } : p))
+    const before = { ...now, answer: { ...now.answer, parts: undecided } }
     this.updateTurn(id, turn.key, () => next)
     void this.follow(id, next, runId, { path: `/runs/${encodeURIComponent(now.runId)}/approvals`, body }).catch((error: unknown) => {
-      const { message, code, status } = error instanceof Problem ? error : new Problem(0, 'internal', String(error))
+      const { code, status } = error instanceof Problem ? error : new Problem(0, 'internal', String(error))
       if (code === 'run_gone' || status === 404 || status === 409) return void this.load(id)
-      this.updateTurn(id, turn.key, () => ({ ...before, answer: { ...before.answer, status: 'error', error: { message, code, retryable: true } } }))
+      this.updateTurn(id, turn.key, () => before)
+      say('approvalFailed')
     })
   }
 
@@ -390,6 +395,7 @@ export class ChatStore {
       await this.options.api.feedback(turn.runId, rating, comment)
     } catch {
       this.updateTurn(id, turn.key, (t) => ({ ...t, feedback: turn.feedback }))
+      say('ratingFailed')
     }
   }
 

@@ -2,7 +2,9 @@
 import { CheckIcon, CopyIcon } from 'lucide-react'
 import { memo, useDeferredValue, useEffect, useMemo, useState, type ReactNode } from 'react'
 import { useT } from '../i18n'
+import { copy } from '../lib/clipboard'
 import { persist } from '../lib/lazy'
+import { say } from '../lib/notice'
 import { IconButton } from './ui'
 
 type Highlight = (language: string, code: string) => ReactNode
@@ -21,18 +23,16 @@ const useHighlighter = () => {
 export function CopyButton({ text, label, className }: { text: string | (() => string); label: string; className?: string }) {
   const t = useT()
   const [copied, setCopied] = useState(false)
-  const copy = () => {
-    const value = typeof text === 'string' ? text : text()
-    navigator.clipboard?.writeText(value).then(
+  const click = () =>
+    void copy(typeof text === 'string' ? text : text()).then(
       () => {
         setCopied(true)
         setTimeout(() => setCopied(false), 2000)
       },
-      () => {},
+      () => say('copyFailed'),
     )
-  }
   return (
-    <IconButton label={copied ? t('copied') : label} className={className} onClick={copy}>
+    <IconButton label={copied ? t('copied') : label} className={className} onClick={click}>
       {copied ? <CheckIcon /> : <CopyIcon />}
     </IconButton>
   )

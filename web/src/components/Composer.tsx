@@ -58,8 +58,8 @@ export function Composer({ session, live, onSend, onStop }: Props) {
   // A message that the server could not take comes back as a draft.
   useEffect(() => {
     const restore = () => setText(readDraft(session))
-    addEventListener('loquat:notice', restore)
-    return () => removeEventListener('loquat:notice', restore)
+    addEventListener('loquat:draft', restore)
+    return () => removeEventListener('loquat:draft', restore)
   }, [session])
 
   useEffect(() => {
@@ -83,8 +83,9 @@ export function Composer({ session, live, onSend, onStop }: Props) {
       if (!((images && isImage) || (documents && isDocument))) setComplaint(t('fileType', { name: file.name }))
       else if (file.size > max_bytes) setComplaint(t('fileTooBig', { name: file.name, limit: bytes(max_bytes, language) }))
       else {
-        const data = await readBase64(file)
-        setFiles((before) => [...before, { name: file.name, mediaType, data }])
+        const data = await readBase64(file).catch(() => undefined)
+        if (data === undefined) setComplaint(t('fileUnreadable', { name: file.name }))
+        else setFiles((before) => [...before, { name: file.name, mediaType, data }])
       }
     }
   }

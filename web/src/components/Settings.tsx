@@ -3,6 +3,7 @@ import { ActivityIcon, BrainIcon, LogOutIcon, MonitorIcon, MoonIcon, SettingsIco
 import { useState } from 'react'
 import { useI18n } from '../i18n'
 import { LANGUAGES, type Language } from '../i18n/strings'
+import { say } from '../lib/notice'
 import { useTheme } from '../lib/theme'
 import { useServices } from './context'
 import { Memory } from './Memory'
@@ -19,7 +20,7 @@ export function Settings({ onInspect, onSignOut }: { onInspect(): void; onSignOu
   const user = auth.user()
   const clear = () => {
     setClearing(false)
-    sessions.removeAll().then(() => location.assign('/'), () => {})
+    sessions.removeAll().then(() => location.assign('/'), () => say('deleteAllFailed'))
   }
   return (
     <div className="shrink-0 border-t border-line p-2.5 pb-[max(0.625rem,env(safe-area-inset-bottom))]">

@@ -5,6 +5,7 @@ import type { SessionSummary } from '../api/types'
 import { useT } from '../i18n'
 import type { Key } from '../i18n/strings'
 import { dayGroup } from '../lib/format'
+import { say } from '../lib/notice'
 import { useServices, useSessions } from './context'
 import { Logo } from './Logo'
 import { Settings } from './Settings'
@@ -120,7 +121,7 @@ function Item({ session, active, onOpen }: { session: SessionSummary; active: bo
 
   const rename = (value: string) => {
     setRenaming(false)
-    if (value.trim() && value.trim() !== session.title) sessions.rename(id, value.trim()).catch(() => {})
+    if (value.trim() && value.trim() !== session.title) void sessions.rename(id, value.trim())
   }
   const keys = (e: KeyboardEvent<HTMLInputElement>) => {
     if (e.key === 'Enter' && !e.nativeEvent.isComposing) rename(e.currentTarget.value)
@@ -129,8 +130,11 @@ function Item({ session, active, onOpen }: { session: SessionSummary; active: bo
     setRenaming(false)
   }
   const save = async (format: 'md' | 'json') => {
-    const blob = await api.export(id, format).catch(() => undefined)
-    if (blob) download(blob, `${title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'chat'}.${format}`)
+    const name = `${title.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'chat'}.${format}`
+    await api.export(id, format).then(
+      (blob) => download(blob, name),
+      () => say('exportFailed', { title }),
+    )
   }
   const remove = () => {
     sessions.remove(id)
