@@ -24,6 +24,9 @@ function key() {
   return { ...privateKey.export({ format: 'jwk' }), kid: randomUUID(), use: 'sig', alg: 'RS256' }
 }
 
+// How a connection is found whose other end has gone.
+const DEAD = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+
 // How long an id token lives, in seconds.
 let lifetime = 300
 
@@ -90,7 +93,13 @@ for await (const line of createInterface({ input: process.stdin })) {
     await new Promise((resolve) => server.close(resolve))
     server = await start()
     // The connections that this process kept to the old one are found to be dead here, and not by the next sign-in.
-    for (let n = 0; n < 5; n += 1) await fetch(issuer).then((answer) => answer.text()).catch(() => {})
+    for (let n = 0; n < 5; n += 1) {
+      try {
+        await (await fetch(issuer)).text()
+      } catch (error) {
+        if (!DEAD.has(error.cause?.code)) throw error
+      }
+    }
     console.log(JSON.stringify({ rotated: true }))
   }
 }

@@ -32,8 +32,6 @@ async def refused(call):
         await call
     except A2AError as error:
         return type(error).__name__
-    except Exception as error:
-        return [type(error).__name__, str(error)[:60]]
     return "answered"
 
 

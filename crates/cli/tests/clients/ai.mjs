@@ -77,7 +77,9 @@ for (;;) {
   if (value.type === "text-delta") break;
 }
 leaving.abort();
-await left.cancel().catch(() => {});
+await left.cancel().catch((error) => {
+  if (error.name !== "AbortError") throw error;
+});
 const stream = await wire.reconnectToStream({ chatId: "chat-1" });
 writeFileSync(process.argv[3], "");
 const back = await read(stream);
