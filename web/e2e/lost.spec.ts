@@ -1,7 +1,8 @@
 /** Nothing is lost: reloads, other tabs, no network, a killed server. Each must end with the whole answer on the screen. */
 import { Line } from './line'
 import { Server } from './server'
-import { ask, axe, closeList, expect, finished, last, message, openList, send, test, watch, words } from './support'
+import { ask, axe, closeList, expect, finished, last, message, openList, test, watch, words } from './support'
+import { TestTools } from './tools'
 
 test('a reload in the middle of an answer goes on with it', async ({ chat: page, model }) => {
   await ask(page, 'a question')
@@ -87,7 +88,7 @@ test.describe('without a network', () => {
     await context.setOffline(false)
   })
 
-  test('a server that is killed loses nothing that was shown', async ({ chat: page, model, server }) => {
+  test('a server that is killed in the middle of an answer is asked again, and nothing that was shown is lost', async ({ chat: page, model, server }) => {
     await ask(page, 'a question')
     const call = await model.next()
     call.say('Shown before the power went.')
@@ -95,17 +96,114 @@ test.describe('without a network', () => {
     await server.kill()
     await expect(page.locator('[data-reconnecting]')).toBeVisible()
     await server.launch()
-    // The run died with the server: the page says so, keeps the text, and offers the one thing to do.
+    // The run died with the server. Nothing else can have come of it, so the page asks anew by itself, and says so.
+    const again = await model.next()
+    expect(again.said).toBe('a question')
+    again.say('Whole ')
+    await expect(words(page)).toHaveText('Whole')
+    await expect(page.locator('[data-asked-anew]')).toContainText('the question was asked again')
     await expect(page.locator('[data-reconnecting]')).toHaveCount(0)
-    await expect(send(page)).toBeVisible()
-    await expect(words(page)).toContainText('Shown before the power went.')
-    await expect(last(page)).not.toHaveAttribute('data-status', 'running')
-    model.clear()
-    const again = page.getByRole('button', { name: /Try again|Regenerate answer/ })
-    await again.first().click()
-    ;(await model.next()).say('Whole again.').end()
+    expect(await axe(page)).toEqual([])
+    again.say('again.').end()
     await finished(page)
     await expect(words(page)).toHaveText('Whole again.')
+    await page.getByRole('button', { name: 'Previous version' }).click()
+    await expect(words(page)).toHaveText('Shown before the power went.')
+    await page.reload()
+    await expect(words(page)).toHaveText('Whole again.')
+    await expect(page.locator('[data-asked-anew]')).toBeVisible()
+    await expect(page.getByRole('alert')).toHaveCount(0)
+  })
+
+  test('a server that is killed while nobody looks is asked again by whoever opens the page', async ({ chat: page, model, server }) => {
+    await ask(page, 'a question')
+    const call = await model.next()
+    call.say('Half')
+    await expect(words(page)).toHaveText('Half')
+    await page.reload()
+    await expect(words(page)).toHaveText('Half')
+    const address = page.url()
+    await page.goto('about:blank')
+    await server.kill()
+    await server.launch()
+    await page.goto(address)
+    ;(await model.next()).say('The whole.').end()
+    await finished(page)
+    await expect(words(page)).toHaveText('The whole.')
+    await expect(page.locator('[data-role=user]')).toHaveCount(1)
+  })
+
+  test('a server that is killed before the first word is asked again', async ({ chat: page, model, server }) => {
+    await ask(page, 'a question')
+    await model.next()
+    await expect(last(page)).toHaveAttribute('data-status', 'running')
+    await server.kill()
+    await server.launch()
+    ;(await model.next()).say('Here it is.').end()
+    await finished(page)
+    await expect(words(page)).toHaveText('Here it is.')
+  })
+
+  test('two tabs ask a killed server once, and a server that dies again is left to the reader', async ({ chat: page, model, server, context, tolerated }) => {
+    await ask(page, 'a question')
+    const call = await model.next()
+    call.say('First')
+    await expect(words(page)).toHaveText('First')
+    const other = await context.newPage()
+    const problems = watch(other, tolerated)
+    await other.goto(page.url())
+    await expect(words(other)).toHaveText('First')
+    await server.kill()
+    await server.launch()
+    const again = await model.next()
+    again.say('Second')
+    for (const tab of [page, other]) await expect(words(tab)).toHaveText('Second')
+    await server.kill()
+    await server.launch()
+    for (const tab of [page, other]) {
+      await expect(tab.getByRole('alert')).toContainText('The server stopped before the answer was complete.')
+      await expect(words(tab)).toHaveText('Second')
+    }
+    // The model was asked twice in all: this is the third call, and it is the reader's.
+    await page.getByRole('button', { name: 'Try again' }).click()
+    ;(await model.next()).say('Third.').end()
+    for (const tab of [page, other]) {
+      await finished(tab)
+      await expect(words(tab)).toHaveText('Third.')
+      await expect(tab.locator('[data-asked-anew]')).toHaveCount(0)
+    }
+    expect(model.idle).toBe(true)
+    expect(problems).toEqual([])
+  })
+
+  test('what a tool has done is not done again by itself', async ({ page, model, tolerated }) => {
+    model.clear()
+    const tools = await TestTools.start('pay')
+    const server = await Server.start(model.url, `${tools.toml}[page]\nname = "Ada"\n`)
+    try {
+      const problems = watch(page, tolerated)
+      await page.goto(server.url)
+      await ask(page, 'pay the bill')
+      ;(await model.next()).call('pay', { amount: 7 }).end('tool_calls')
+      ;(await tools.next()).end('paid')
+      const call = await model.next()
+      call.say('It is ')
+      await expect(words(page)).toHaveText('It is')
+      await server.kill()
+      await server.launch()
+      await expect(page.getByRole('alert')).toContainText('The server stopped before the answer was complete.')
+      await expect(words(page)).toHaveText('It is')
+      await page.reload()
+      await page.getByRole('button', { name: 'Try again' }).click()
+      const again = await model.next()
+      expect(model.idle).toBe(true)
+      again.say('It was paid before.').end()
+      await finished(page)
+      expect(problems).toEqual([])
+    } finally {
+      await server.stop()
+      tools.stop()
+    }
   })
 
   test('a line that is cut in the middle is taken up again, and the answer is not shown as finished', async ({ page, model, server, tolerated }) => {

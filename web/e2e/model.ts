@@ -110,6 +110,11 @@ export class TestModel {
     return call ? Promise.resolve(call) : new Promise((resolve) => this.waiting.push(resolve))
   }
 
+  /** No call waits to be taken by the test. */
+  get idle(): boolean {
+    return this.arrived.length === 0
+  }
+
   /** Ends whatever a test has left open. */
   clear() {
     for (const call of this.all) call.cut()

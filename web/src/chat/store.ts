@@ -2,15 +2,17 @@
  * The conversations that this tab has open, and the runs it follows. Knows no React: components subscribe to it. A run
  * goes on being followed when the reader looks at another conversation.
  */
-import { followRun, type Link } from '../api/run'
+import { backoff, followRun, type Link } from '../api/run'
 import type { Frame } from '../api/sse'
 import { Problem, type Api } from '../api/transport'
 import type { OutgoingAttachment } from '../api/types'
 import { say } from '../lib/notice'
-import { writeDraft } from '../lib/storage'
+import { pause } from '../lib/pause'
+import { read, write, writeDraft } from '../lib/storage'
 import { uuid } from '../lib/uuid'
 import { decode, type ChatEvent } from './events'
 import { branchesOf, sessionTurns, type Attachment, type Branch, type Turn } from './history'
+import { anew } from './lost'
 import * as outbox from './outbox'
 import { answerText, emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
 import { record, Traces, type Trace } from './trace'
@@ -59,6 +61,8 @@ export interface StoreOptions {
 const fresh = (id: string): Conversation => ({ id, phase: 'ready', turns: [], branches: [] })
 /** A refused message stays on the page with what to do about it; only these give the text back at once. */
 const RESTORES_DRAFT = new Set(['session_busy'])
+const never = new AbortController().signal
+const stoppedKey = (id: string) => `stopped:${id}`
 
 export class ChatStore {
   private conversations = new Map<string, Conversation>()
@@ -66,6 +70,10 @@ export class ChatStore {
   private listeners = new Set<() => void>()
   private scheduled = false
   private readonly channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel('loquat')
+  /** The ids of runs that this page has asked for by itself. */
+  private readonly askedAnew = new Set<string>()
+  /** The runs that the reader has stopped here. The last one of each conversation is kept over a reload, too. */
+  private readonly stopped = new Set<string>()
   readonly traces = new Traces()
 
   constructor(private readonly options: StoreOptions) {
@@ -109,7 +117,7 @@ export class ChatStore {
     if (this.get(id)?.phase === 'ready') void this.load(id)
   }
 
-  private async load(id: string) {
+  private async load(id: string, attempt = 0) {
     if (this.isLive(id)) return
     const outgoing = outbox.waiting(id)
     try {
@@ -128,27 +136,47 @@ export class ChatStore {
       if (session.run && last) this.join(id, last, session.run.id)
       else if (last && pendingApprovals(last.answer).length > 0 && last.runId) void this.explainApprovals(id, last, last.runId)
       if (arrived) outbox.forget(id)
-      else if (outgoing && !session.run) this.resubmit(id, outgoing)
+      else if (outgoing && !session.run) return this.resubmit(id, outgoing)
+      if (last && !session.run) this.askAnew(id, last)
     } catch (error) {
       if (error instanceof Problem && error.status === 404 && outgoing) return this.resubmit(id, outgoing)
       if (error instanceof Problem && error.status === 401) return void this.options.api.auth.signInAgain().then(() => this.load(id))
       const missing = error instanceof Problem && (error.status === 404 || error.status === 400)
+      const shown = this.get(id)?.turns ?? []
+      // Whether the rest of an answer is lost is not known yet.
+      const transient = error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500)
+      if (transient && shown.some((t) => t.answer.status === 'running' || anew(t))) return void pause(backoff(attempt), never).then(() => this.load(id, attempt + 1))
       // What is on the page stays there: the reader has seen it, and may want to ask again.
-      if (this.get(id)?.turns.length) return this.update(id, (c) => ({ ...c, phase: 'ready', turns: c.turns.map(abandoned) }))
+      if (shown.length > 0) {
+        const keeps = this.options.keepsSessions
+        const turns = shown.map((t) => abandoned(t, keeps))
+        this.update(id, (c) => ({ ...c, phase: 'ready', turns }))
+        const last = turns.at(-1)
+        if (last && !keeps) this.askAnew(id, last)
+        return
+      }
       this.update(id, (c) => ({ ...c, phase: missing ? 'missing' : 'failed' }))
     }
   }
 
   /** Sends a message. `replaceAt`: it takes the place of the turn at that message, and of all that followed. */
-  send(id: string, text: string, attachments: Attachment[] = [], replaceAt?: number) {
+  send(id: string, text: string, attachments: Attachment[] = [], replaceAt?: number, runId = uuid()) {
     if (this.isLive(id)) return
-    const runId = uuid()
     const body: Record<string, unknown> = { message: text, session_id: id, run_id: runId, events: 'all' }
     const files = attachments.flatMap((a): OutgoingAttachment[] => (a.data ? [{ name: a.name, media_type: a.mediaType, data: a.data }] : []))
     if (files.length > 0) body.attachments = files
     if (replaceAt !== undefined && this.options.keepsSessions) body.history_length = replaceAt
     outbox.keep(id, { runId, body, at: Date.now() })
     this.begin(id, runId, body, text, attachments, replaceAt)
+  }
+
+  /** The server died while it answered: asks once more, unless the reader wanted no more of it. */
+  private askAnew(id: string, turn: Turn) {
+    const runId = anew(turn)
+    if (runId === undefined || turn.runId === undefined || this.askedAnew.has(runId)) return
+    if (this.stopped.has(turn.runId) || read(stoppedKey(id)) === turn.runId) return
+    this.askedAnew.add(runId)
+    this.send(id, turn.text, turn.attachments, turn.at, runId)
   }
 
   private resubmit(id: string, { runId, body }: outbox.Outgoing) {
@@ -188,6 +216,8 @@ export class ChatStore {
     outbox.forget(id)
     const problem = error instanceof Problem ? error : new Problem(0, 'internal', String(error))
     if (problem.code === 'run_gone') return void this.load(id)
+    // Whoever was faster is answered; nothing was written that could be given back.
+    if (this.askedAnew.has(turn.key) && problem.status === 409) return void this.load(id)
     if (RESTORES_DRAFT.has(problem.code)) {
       writeDraft(id, turn.text)
       this.update(id, (c) => ({ ...c, ...undo }))
@@ -256,6 +286,8 @@ export class ChatStore {
       this.update(id, (c) => ({ ...c, live: undefined }))
       this.changed(id)
     }
+    // The log says that its process died; what is to be done depends on what was stored.
+    if (run.answer.error?.code === 'run_lost') void this.load(id)
   }
 
   private changed(id: string) {
@@ -279,6 +311,7 @@ export class ChatStore {
     }
     run.answer = reduce(run.answer, event)
     run.dirty = true
+    if (event.type === 'done') write(stoppedKey(run.session), null)
     if (event.type === 'done' || event.type === 'error') {
       this.flush()
       this.updateTurn(run.session, run.turnKey, (t) => ({ ...t, answeredAt: new Date().toISOString() }))
@@ -319,6 +352,8 @@ export class ChatStore {
       return turn?.text
     }
     run.stopping = true
+    this.stopped.add(run.id)
+    write(stoppedKey(id), run.id)
     this.update(id, (c) => (c.live ? { ...c, live: { ...c.live, stopping: true } } : c))
     void this.tellStop(run)
     return undefined
@@ -405,6 +440,7 @@ export class ChatStore {
     this.conversations.delete(id)
     outbox.forget(id)
     writeDraft(id, '')
+    write(stoppedKey(id), null)
     this.notify()
   }
 }
@@ -422,10 +458,11 @@ const sameKeys = (turns: Turn[], known: Turn[] = []): Turn[] =>
     return same ? before : { ...turn, key: before.key }
   })
 
-/** A turn whose run is nowhere any more: what was shown, and that it is not all. */
-const abandoned = (turn: Turn): Turn => {
+/** A turn whose run is nowhere any more: what was shown, and that it is not all. Is it to be stored, it has to be sent again. */
+const abandoned = (turn: Turn, keepsSessions: boolean): Turn => {
   if (turn.answer.status !== 'running') return turn
-  return { ...turn, unsent: turn.unsent ?? {}, answer: reduce(turn.answer, { type: 'error', error: '', code: 'run_gone', retryable: true }) }
+  const unsent = turn.unsent ?? (keepsSessions ? {} : undefined)
+  return { ...turn, unsent, answer: reduce(turn.answer, { type: 'error', error: '', code: 'run_gone', retryable: true }) }
 }
 
 /** What an event says of a call that waits, without anything of the rest of the run. */

@@ -3,6 +3,7 @@ import { ChevronLeftIcon, ChevronRightIcon, CircleAlertIcon, FileTextIcon, Penci
 import { memo, Suspense, useCallback, useState, type KeyboardEvent } from 'react'
 import type { Live } from '../chat/store'
 import type { Attachment, Turn } from '../chat/history'
+import { isAskedAnew } from '../chat/lost'
 import { answerText, type Answer } from '../chat/reducer'
 import { useI18n, useT, type Translate } from '../i18n'
 import type { Key } from '../i18n/strings'
@@ -133,6 +134,7 @@ const OUTCOMES: Record<string, Key> = {
 const errorText = ({ code, message, retryAfter }: NonNullable<Answer['error']>, t: Translate): string => {
   if (code === 'no_answer') return t('errorNoAnswer')
   if (code === 'run_gone') return t('errorGone')
+  if (code === 'run_lost') return t('errorLost')
   if (code === 'message_too_long' || code === 'body_too_large') return t('errorTooLong')
   if (code === 'rate_limited') return t('errorRate', { seconds: retryAfter ?? 1 })
   if (code === 'model_not_installed') return t('errorNotInstalled')
@@ -195,6 +197,7 @@ function AssistantMessage({ id, turn, live, versions, isLast, readOnly }: Props)
   return (
     <li className="group min-w-0" data-role="assistant" data-status={answer.status} data-outcome={answer.outcome} aria-busy={running}>
       <h2 className="sr-only">{t('agentSaid', { name: config.agent.name })}</h2>
+      {isAskedAnew(turn) && <p role="status" className="my-1 text-sm text-dim" data-asked-anew>{t('askedAnew')}</p>}
       {answer.parts.map((part, i) => {
         const newest = running && i === answer.parts.length - 1
         if (part.type === 'text')

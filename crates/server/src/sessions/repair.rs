@@ -63,12 +63,30 @@ pub fn complete(document: &mut Document, lease: &Lease, stored: &Stored, now: Ti
         answer_asked_calls(document, &mut messages);
     }
     mark(&mut messages, lease.id.as_str(), now, &terminal, stored.events.first());
-    document.append(&messages);
+    match messages.is_empty() {
+        true => note_on_question(document, lease, &terminal),
+        false => document.append(&messages),
+    }
     // Whoever thaws and still believes that it holds the session has an epoch that is over.
     document.head.epoch += 1;
     document.head.run = None;
     document.head.updated_at = now;
     Ending { missing: Vec::new(), terminal, message_count: Some(document.count()) }
+}
+
+/// Where nothing was answered, the question says how its turn ended. One that cannot be read stays as it is.
+fn note_on_question(document: &mut Document, lease: &Lease, terminal: &Event) {
+    let is_question =
+        |m: &Message| m.starts_turn() && m.metadata.get("run_id") == Some(&lease.id.as_str().into());
+    if !document.last(1).is_ok_and(|last| last.iter().all(is_question)) {
+        return;
+    }
+    if let Ok(mut all) = document.last(document.count())
+        && let Some(question) = all.last_mut()
+    {
+        note_end(question, terminal);
+        document.replace(&all);
+    }
 }
 
 /// A run that goes on with the calls of an earlier one answers them first, in one message. Those it did not come to may
@@ -127,6 +145,26 @@ mod tests {
 
     use super::*;
     use crate::ids::{RunId, SessionId};
+
+    /// The process died before the first word.
+    #[test]
+    fn a_question_without_an_answer_says_that_its_run_is_lost() {
+        let now: Timestamp = "2026-02-11T09:00:00Z".parse().unwrap();
+        for (asked_by, noted) in [("r", true), ("another", false)] {
+            let mut document = Document::new(SessionId::parse("s").unwrap(), None, now);
+            let mut question = Message::user("Why?");
+            question.metadata.insert("run_id".into(), asked_by.into());
+            document.append(&[Message::user("Before."), question]);
+            let lease = Lease::of(RunId::parse("r").unwrap(), now);
+            let stored = Stored { events: vec![Event::Started { model: "m".into() }], ..Stored::default() };
+            assert_eq!(complete(&mut document, &lease, &stored, now).terminal, lost());
+            let messages = document.last(9).unwrap();
+            assert_eq!(messages.len(), 2);
+            assert!(!messages[0].metadata.contains_key("outcome"));
+            let code = messages[1].metadata.get("error").map(|error| error["code"].clone());
+            assert_eq!(code, noted.then(|| LOST.into()));
+        }
+    }
 
     /// The process died while it carried out what the user had allowed.
     #[test]
