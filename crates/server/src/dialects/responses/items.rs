@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Frame;
 use crate::dialects::chat::output;
+use crate::runs::log::{Entry, Log, Pace};
 use crate::runs::run::RunInfo;
 
 /// The label of the server whose tools the agent's own are.
@@ -23,6 +24,17 @@ pub(super) struct Items {
     step: usize,
 }
 
+/// Where in a run something is told.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// What is known of the run.
+    pub(super) info: &'a RunInfo,
+    /// Its events.
+    pub(super) log: &'a Log,
+    /// The last event before the one that is told: pieces of text may be told as one, under the number of the last.
+    pub(super) after: u64,
+}
+
 /// A text that is being written.
 #[derive(Debug)]
 struct Open {
@@ -30,19 +42,20 @@ struct Open {
     reasoning: bool,
     id: String,
     at: usize,
-    text: String,
+    /// The event before its first piece. The text itself stays in the log: a reader holds no copy of it.
+    after: u64,
     /// What a frame with a piece of it begins with.
     head: String,
 }
 
 impl Items {
-    /// All items as they are now.
-    pub(super) fn list(&self) -> Vec<Value> {
+    /// All items as they are now; of an open text what the log has of it after the first event that was told.
+    pub(super) fn list(&self, log: &Log) -> Vec<Value> {
         let mut items = self.items.clone();
         if let Some(open) = &self.open
             && let Some(item) = items.get_mut(open.at)
         {
-            item["content"] = json!([part(open)]);
+            item["content"] = json!([part(open, &open.text(log, log.len()))]);
         }
         items
     }
@@ -56,7 +69,6 @@ impl Items {
     /// Writes the frame of another piece of the open text; `false` if none is open.
     pub(super) fn piece(&mut self, text: &str, number: u64, out: &mut Vec<u8>) -> bool {
         let Some(open) = self.open.as_mut().filter(|open| !open.reasoning) else { return false };
-        open.text.push_str(text);
         out.extend_from_slice(open.head.as_bytes());
         let _ = serde_json::to_writer(&mut *out, text);
         let _ = write!(out, ",\"logprobs\":[],\"sequence_number\":{number}}}\n\n");
@@ -64,16 +76,17 @@ impl Items {
     }
 
     /// Takes in an event that is neither the first nor the last.
-    pub(super) fn take(&mut self, info: &RunInfo, event: &Event, frames: &mut Vec<Frame>) {
+    pub(super) fn take(&mut self, place: Place<'_>, event: &Event, frames: &mut Vec<Frame>) {
+        let info = place.info;
         match event {
-            Event::Text { text } => self.say(info, false, text, frames),
-            Event::Reasoning { text, .. } if !text.is_empty() => self.say(info, true, text, frames),
+            Event::Text { text } => self.say(place, false, text, frames),
+            Event::Reasoning { text, .. } if !text.is_empty() => self.say(place, true, text, frames),
             Event::Usage { .. } => {
-                self.close(true, frames);
+                self.close(place, true, frames);
                 self.step = self.items.len();
             }
             Event::ToolCall { id, name, input, .. } if !info.client_tools.contains(name) => {
-                self.close(true, frames);
+                self.close(place, true, frames);
                 let at = self.items.len();
                 self.running.push((id.clone(), at));
                 let arguments = input.to_string();
@@ -91,7 +104,7 @@ impl Items {
                 self.items[at]["arguments"] = arguments.into();
             }
             Event::ToolResult { id, name, content, is_error, .. } if !info.client_tools.contains(name) => {
-                self.close(true, frames);
+                self.close(place, true, frames);
                 let running = self.running.iter().position(|(running, _)| running == id);
                 let at = match running {
                     Some(place) => self.running.swap_remove(place).1,
@@ -136,7 +149,7 @@ impl Items {
                 self.done(self.items.len() - 1, frames);
             }
             Event::ClientCall { id, name, input } => {
-                self.close(true, frames);
+                self.close(place, true, frames);
                 let at = self.items.len();
                 let arguments = input.to_string();
                 let item_id = format!("fc_{id}");
@@ -157,15 +170,14 @@ impl Items {
         }
     }
 
-    fn say(&mut self, info: &RunInfo, reasoning: bool, text: &str, frames: &mut Vec<Frame>) {
+    fn say(&mut self, place: Place<'_>, reasoning: bool, text: &str, frames: &mut Vec<Frame>) {
         if self.open.as_ref().is_some_and(|open| open.reasoning != reasoning) {
-            self.close(true, frames);
+            self.close(place, true, frames);
         }
         if self.open.is_none() {
-            self.begin(info, reasoning, frames);
+            self.begin(place, reasoning, frames);
         }
-        let Some(open) = &mut self.open else { return };
-        open.text.push_str(text);
+        let Some(open) = &self.open else { return };
         let mut delta =
             json!({"item_id": open.id, "output_index": open.at, "content_index": 0, "delta": text});
         let kind = if reasoning {
@@ -177,14 +189,14 @@ impl Items {
         frames.push(Frame::new(kind, delta));
     }
 
-    fn begin(&mut self, info: &RunInfo, reasoning: bool, frames: &mut Vec<Frame>) {
+    fn begin(&mut self, place: Place<'_>, reasoning: bool, frames: &mut Vec<Frame>) {
         let at = self.items.len();
         let (prefix, item) = if reasoning {
             ("rs", json!({"type": "reasoning", "summary": []}))
         } else {
             ("msg", json!({"type": "message", "role": "assistant"}))
         };
-        let id = format!("{prefix}_{}_{at}", info.id);
+        let id = format!("{prefix}_{}_{at}", place.info.id);
         let mut item = item;
         item["id"] = id.as_str().into();
         item["status"] = "in_progress".into();
@@ -194,14 +206,15 @@ impl Items {
             "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\
             \"item_id\":\"{id}\",\"output_index\":{at},\"content_index\":0,\"delta\":"
         );
-        let open = Open { reasoning, id, at, text: String::new(), head };
-        let part = json!({"item_id": open.id, "output_index": at, "content_index": 0, "part": part(&open)});
+        let open = Open { reasoning, id, at, after: place.after, head };
+        let part =
+            json!({"item_id": open.id, "output_index": at, "content_index": 0, "part": part(&open, "")});
         frames.push(Frame::new("response.content_part.added", part));
         self.open = Some(open);
     }
 
     /// Ends the open text, `whole` or broken off. Calls that ran when the run ended are ended too.
-    pub(super) fn close(&mut self, whole: bool, frames: &mut Vec<Frame>) {
+    pub(super) fn close(&mut self, place: Place<'_>, whole: bool, frames: &mut Vec<Frame>) {
         if !whole {
             for (_, at) in std::mem::take(&mut self.running) {
                 self.items[at]["status"] = "incomplete".into();
@@ -210,8 +223,9 @@ impl Items {
         }
         let Some(open) = self.open.take() else { return };
         let of = json!({"item_id": open.id, "output_index": open.at, "content_index": 0});
+        let text = open.text(place.log, place.after);
         let mut done = of.clone();
-        done["text"] = open.text.as_str().into();
+        done["text"] = text.as_str().into();
         let kind = if open.reasoning {
             "response.reasoning_text.done"
         } else {
@@ -219,7 +233,7 @@ impl Items {
             "response.output_text.done"
         };
         frames.push(Frame::new(kind, done));
-        let part = part(&open);
+        let part = part(&open, &text);
         let mut part_done = of;
         part_done["part"] = part.clone();
         frames.push(Frame::new("response.content_part.done", part_done));
@@ -240,11 +254,28 @@ impl Items {
     }
 }
 
-fn part(open: &Open) -> Value {
-    if open.reasoning {
-        return json!({"type": "reasoning_text", "text": open.text});
+impl Open {
+    /// What the log has of it, up to event number `last`.
+    fn text(&self, log: &Log, last: u64) -> String {
+        let mut whole = String::new();
+        log.read(self.after, Pace::Joined, |n, entry| {
+            match entry {
+                Entry::Text(text) if !self.reasoning => whole.push_str(text),
+                Entry::Reasoning(text) if self.reasoning => whole.push_str(text),
+                Entry::Other(Event::Reasoning { text, .. }) if self.reasoning => whole.push_str(text),
+                _ => {}
+            }
+            n < last
+        });
+        whole
     }
-    json!({"type": "output_text", "text": open.text, "annotations": [], "logprobs": []})
+}
+
+fn part(open: &Open, text: &str) -> Value {
+    if open.reasoning {
+        return json!({"type": "reasoning_text", "text": text});
+    }
+    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
 }
 
 fn mcp_call(id: &str, name: &str, arguments: &str, status: &str) -> Value {

@@ -14,9 +14,9 @@ use std::io::Write as _;
 use loquat_agent::event::{Event, Outcome, Usage};
 use serde_json::{Map, Value, json};
 
-use self::items::Items;
+use self::items::{Items, Place};
 use super::{Encoder, Facts, Flow};
-use crate::runs::log::Entry;
+use crate::runs::log::{Entry, Log, Pace};
 use crate::runs::run::{Form, Look, RunInfo};
 
 /// How many frames one event may have.
@@ -54,6 +54,8 @@ impl Frame {
 pub(super) struct Responses {
     /// Frames up to this number are known to the client.
     after: u64,
+    /// The last event that was told.
+    told: u64,
     model: String,
     items: Items,
 }
@@ -62,6 +64,7 @@ impl Responses {
     pub(super) fn new(form: &Form) -> Self {
         Self {
             after: form.options["after"].as_u64().unwrap_or_default(),
+            told: 0,
             model: String::new(),
             items: Items::default(),
         }
@@ -78,30 +81,30 @@ impl Responses {
 
     fn frames(&mut self, event: &Event, facts: &Facts<'_>) -> (Vec<Frame>, Flow) {
         let mut frames = Vec::new();
-        let info = facts.info;
+        let place = Place { info: facts.info, log: facts.log, after: self.told };
         match event {
             Event::Started { model } => {
                 self.model.clone_from(model);
-                let response = self.response(info, "in_progress", None, None);
+                let response = self.response(place.info, place.log, "in_progress", None, None);
                 frames.push(Frame::new("response.created", json!({"response": response})));
                 frames.push(Frame::new("response.in_progress", json!({"response": response})));
             }
             // Said already, and a client cannot take it back.
             Event::Reset { .. } => {
-                self.items.close(false, &mut frames);
+                self.items.close(place, false, &mut frames);
                 let error = "The answer broke off and is being written again.";
                 let response = self.last(facts, "failed", Some(error_of(error, "answer_restarted")));
                 frames.push(Frame::new("response.failed", json!({"response": response})));
                 return (frames, Flow::End);
             }
             Event::Failed { error, code, .. } => {
-                self.items.close(false, &mut frames);
+                self.items.close(place, false, &mut frames);
                 let response = self.last(facts, "failed", Some(error_of(error, code)));
                 frames.push(Frame::new("response.failed", json!({"response": response})));
                 return (frames, Flow::End);
             }
             Event::Finished { outcome } => {
-                self.items.close(false, &mut frames);
+                self.items.close(place, false, &mut frames);
                 let (status, kind, why) = ended(*outcome);
                 let mut response = self.last(facts, status, None);
                 if let Some(why) = why {
@@ -111,14 +114,14 @@ impl Responses {
                 frames.push(Frame::new(kind, json!({"response": response})));
                 return (frames, Flow::End);
             }
-            event => self.items.take(info, event, &mut frames),
+            event => self.items.take(place, event, &mut frames),
         }
         (frames, Flow::Continue)
     }
 
     /// The response as it is when the run is over.
     fn last(&self, facts: &Facts<'_>, status: &str, error: Option<Value>) -> Value {
-        let mut response = self.response(facts.info, status, Some(facts.usage), error);
+        let mut response = self.response(facts.info, facts.log, status, Some(facts.usage), error);
         if let Some(cost) = facts.cost_usd {
             response["loquat"]["cost_usd"] = cost.into();
         }
@@ -126,7 +129,14 @@ impl Responses {
     }
 
     /// The response as it is now.
-    fn response(&self, info: &RunInfo, status: &str, usage: Option<Usage>, error: Option<Value>) -> Value {
+    fn response(
+        &self,
+        info: &RunInfo,
+        log: &Log,
+        status: &str,
+        usage: Option<Usage>,
+        error: Option<Value>,
+    ) -> Value {
         let mut response = json!({
             "id": id(info),
             "object": "response",
@@ -139,7 +149,7 @@ impl Responses {
             "max_output_tokens": null,
             "metadata": {},
             "model": self.model,
-            "output": self.items.list(),
+            "output": self.items.list(log),
             "parallel_tool_calls": true,
             "previous_response_id": null,
             "reasoning": {"effort": null, "summary": null},
@@ -167,6 +177,7 @@ impl Encoder for Responses {
             Entry::Text(text) => {
                 // The common case: another piece of an open text.
                 if n * STEP > self.after && self.items.piece(text, n * STEP, out) {
+                    self.told = n;
                     return Flow::Continue;
                 }
                 event = Event::Text { text: text.to_owned() };
@@ -178,6 +189,7 @@ impl Encoder for Responses {
             }
             Entry::Other(event) => self.frames(event, facts),
         };
+        self.told = n;
         self.number(n, frames, out);
         flow
     }
@@ -247,19 +259,22 @@ pub(crate) fn whole(info: &RunInfo, look: &Look<'_>) -> (Value, Option<(String, 
     };
     let mut last = None;
     let mut failed = None;
-    look.log().each(|event| {
-        if matches!(event, Event::Reset { .. }) {
+    facts.log.read(0, Pace::EachPiece, |n, entry| {
+        match &entry.to_event() {
             // An answer that is made whole has nothing to take back.
-            encoder.items.reset();
-            return;
+            Event::Reset { .. } => encoder.items.reset(),
+            event => {
+                if let Event::Failed { error, code, .. } = event {
+                    failed = Some((error.clone(), code.clone()));
+                }
+                let (mut frames, flow) = encoder.frames(event, &facts);
+                if flow == Flow::End {
+                    last = frames.pop().and_then(|mut frame| frame.fields.remove("response"));
+                }
+            }
         }
-        if let Event::Failed { error, code, .. } = event {
-            failed = Some((error.clone(), code.clone()));
-        }
-        let (mut frames, flow) = encoder.frames(event, &facts);
-        if flow == Flow::End {
-            last = frames.pop().and_then(|mut frame| frame.fields.remove("response"));
-        }
+        encoder.told = n;
+        true
     });
-    (last.unwrap_or_else(|| encoder.response(info, "in_progress", None, None)), failed)
+    (last.unwrap_or_else(|| encoder.response(info, facts.log, "in_progress", None, None)), failed)
 }
