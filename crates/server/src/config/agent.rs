@@ -54,6 +54,10 @@ pub(super) fn models(
         if id.trim().is_empty() {
             return Err(places.wrong("model", "\"\"", "a model's name, like openai/gpt-4o-mini"));
         }
+        if !crate::models::Provider::knows(&id) {
+            let expected = "a model of bedrock/…, anthropic/…, openai/…, ollama/… or local/…, or an id or ARN of Bedrock";
+            return Err(places.wrong("model", &id, expected));
+        }
         let mut model = ModelConfig { id: id.clone(), params: raw.params.clone(), ..ModelConfig::default() };
         if let Some(settings) = raw.model_settings.get(&id) {
             settings.apply(&mut model, folder, env, places)?;

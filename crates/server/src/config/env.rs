@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::ConfigError;
 use super::raw::{ContextStrategyName, LogFormat, RawConfig};
+use super::{ConfigError, file};
 use crate::auth::{ApiToken, AuthType, Login, NamedKey};
 use crate::dialects::config::ClientHistory;
 use crate::models::{ModelConfig, Provider};
@@ -248,7 +248,7 @@ pub(super) fn apply(raw: &mut RawConfig, env: &BTreeMap<String, String>) -> Resu
         (variable.apply)(raw, value).map_err(|expected| ConfigError {
             place: "environment".into(),
             key: name.clone(),
-            value: value.clone(),
+            value: if file::secretive(name) { "***".into() } else { value.clone() },
             expected: expected.into(),
         })?;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::raw::RawConfig;
-use super::{ConfigError, Folders, env};
+use super::{ConfigError, Folders, env, expected};
 
 /// The file's usual name.
 const NAME: &str = "loquat.toml";
@@ -36,19 +36,27 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<RawConfig, ConfigError> {
             }
             None => (1, ""),
         };
-        let (key, value) = written.split_once('=').map_or((written, ""), |(k, v)| (k.trim(), v.trim()));
+        // A line without a value is the head of a table.
+        let head = (written.trim_matches(['[', ']']), "a table");
+        let (key, value) = written.split_once('=').map_or(head, |(k, v)| (k.trim(), v.trim()));
         ConfigError {
             place: format!("{}:{line}", path.display()),
             key: if key.is_empty() { "file".into() } else { key.into() },
             value: if secretive(key) { "***".into() } else { value.into() },
-            expected: format!("something else: {}", error.message().trim()),
+            expected: expected::of(error.message()),
         }
     })
 }
 
-/// Somebody may have written a key where its variable's name belongs.
-fn secretive(key: &str) -> bool {
-    ["key", "secret", "token", "password"].iter().any(|word| key.to_ascii_lowercase().contains(word))
+/// Whether what is written under this name is kept out of errors. Somebody may have written a key where its variable's
+/// name or its hash belongs; headers and the environment of a child process hold keys as a matter of course.
+pub(super) fn secretive(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    // Numbers of tokens, and which token the API takes, are no secrets.
+    let key = key.replace("tokens", "").replace("api_token", "");
+    ["key", "secret", "token", "password", "header", "env", "authorization"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 /// The platform's folders, unless others are named.
@@ -75,6 +83,14 @@ pub(super) fn folders(raw: &RawConfig, env: &BTreeMap<String, String>) -> Result
     })
 }
 
+/// As much of a value as a line of an error has room for.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(120) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
 /// Where settings stand.
 pub(crate) struct Places {
     file: Option<PathBuf>,
@@ -98,6 +114,19 @@ impl Places {
             },
         };
         ConfigError { place, key: key.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
+    }
+
+    /// The same, with what is written there: a text that is not secret is shown.
+    pub(crate) fn wrong_as_written(&self, key: &str, expected: &str) -> ConfigError {
+        let variable = env::variable(key).and_then(|variable| self.env.get(variable));
+        let own_line = self.line(key).and_then(|line| self.text.lines().nth(line - 1));
+        let value = match (variable.filter(|value| !value.is_empty()), own_line) {
+            (None, None) => "not set",
+            _ if secretive(key) => "***",
+            (Some(value), _) => value,
+            (None, Some(line)) => line.split_once('=').map_or("a table", |(_, value)| value.trim()),
+        };
+        self.wrong(key, &shortened(value), expected)
     }
 
     /// Whether the file has a key.

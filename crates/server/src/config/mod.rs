@@ -6,6 +6,7 @@
 mod agent;
 pub mod env;
 mod error;
+mod expected;
 mod file;
 mod otel;
 mod page;
@@ -337,7 +338,7 @@ impl Config {
             web: sign_in::web(&raw, places)?,
             dialects: raw.dialects.clone(),
             log: LogConfig {
-                filter: raw.log_level.unwrap_or_else(|| "info".to_owned()),
+                filter: log_filter(raw.log_level, places)?,
                 json: raw.log_format.map(|format| format == raw::LogFormat::Json),
                 content: raw.log_content.unwrap_or(false),
                 service: telemetry.service.clone(),
@@ -351,6 +352,18 @@ impl Config {
             file,
         })
     }
+}
+
+/// What is logged. A word alone is a level: as the name of a crate it would silence everything else.
+fn log_filter(written: Option<String>, places: &file::Places) -> Result<String, ConfigError> {
+    let filter = written.unwrap_or_else(|| "info".to_owned());
+    let word = filter.trim();
+    let is_level = word.parse::<tracing::level_filters::LevelFilter>().is_ok();
+    if is_level || word.contains(['=', ',', ':', '[']) {
+        return Ok(filter);
+    }
+    let expected = "off, error, warn, info, debug, trace or a filter like info,loquat_server=debug";
+    Err(places.wrong("log_level", word, expected))
 }
 
 /// Lambda's runtime, unless the Lambda Web Adapter stands between it and this process.

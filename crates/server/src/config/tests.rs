@@ -95,10 +95,22 @@ fn a_wrong_setting_says_where_what_and_what_was_expected() {
         ("[model_settings.\"openai/x\"]\nattempts = 1", vec![]),
         ("model = \"openai/x\"\n[model_settings.\"openai/x\"]\napi_key_env = \"NOT_SET\"", vec![]),
         ("x = [", vec![]),
+        ("[context]\nstrategy = \"x\"", vec![]),
+        ("tools = [\"nosuch\"]", vec![]),
+        ("[[mcp]]\nname = \"a\"\nurl = \"https://a.example\"\nheaders = \"canary\"", vec![]),
+        ("model = \"opneai/gpt-x\"", vec![]),
+        ("log_level = \"verbose\"", vec![]),
         ("", vec![("PORT", "99999")]),
         ("", vec![("LOQUAT_MAX_STEP", "3")]),
         ("", vec![("LOQUAT_STORE", "redis")]),
         ("", vec![("HOST", "nowhere")]),
+        ("", vec![("LOQUAT_API_KEYS", "canary")]),
+        ("", vec![("LOQUAT_API_KEYS", "name=canary"), ("AUTH_TYPE", "ApiKey")]),
+        ("", vec![("AUTH_TYPE", "Cognito")]),
+        ("", vec![("AUTH_TYPE", "Cognito"), ("USER_POOL_ID", "nowhere")]),
+        ("[auth]\ntype = \"Oidc\"\nissuer = \"http://issuer.example\"", vec![]),
+        ("", vec![("LOQUAT_CORS_ORIGINS", "nowhere")]),
+        ("", vec![("TOOLS_CONFIG", "{}")]),
         ("", vec![("CONTEXT_STRATEGY", "Magic")]),
         ("", vec![("SYSTEM_PROMPT_S3_KEY", "k")]),
         ("", vec![("HOME", "")]),
@@ -107,7 +119,9 @@ fn a_wrong_setting_says_where_what_and_what_was_expected() {
         .iter()
         .map(|(file, env)| load(file, env).err().unwrap_or_else(|| panic!("accepted: {file} {env:?}")))
         .collect();
-    insta::assert_snapshot!(report.join("\n"));
+    let report = report.join("\n");
+    assert!(!report.contains("canary"), "{report}");
+    insta::assert_snapshot!(report);
 }
 
 #[test]

@@ -36,9 +36,9 @@ pub(super) fn tools(
         let written = around.clone().find(|key| places.has(key)).or(around.last()).unwrap_or(key);
         let expected = match error.problem.strip_prefix("expected ") {
             Some(expected) => expected.to_owned(),
-            None => format!("something else: {}", error.problem),
+            None => format!("another value ({})", error.problem),
         };
-        ConfigError { key: error.key.clone(), ..places.wrong(written, "what is written there", &expected) }
+        ConfigError { key: error.key.clone(), ..places.wrong_as_written(written, &expected) }
     };
     let mut tools = ToolsConfig {
         tools: raw.tools.clone().unwrap_or_default(),

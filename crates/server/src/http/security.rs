@@ -101,7 +101,7 @@ impl Security {
                         parse_origin(origin.trim()).ok_or_else(|| {
                             wrong(
                                 "cors_origins",
-                                format!("`{origin}` is no origin such as https://chat.example"),
+                                format!("origins such as https://chat.example (`{origin}` is none)"),
                             )
                         })
                     })
@@ -116,8 +116,9 @@ impl Security {
         let hosts = (exposure == Exposure::Loopback || !named.is_empty()).then_some(named);
         let mut sources = String::new();
         for origin in connect {
-            let origin =
-                parse_origin(origin).ok_or_else(|| wrong("connect", format!("`{origin}` is no origin")))?;
+            let origin = parse_origin(origin).ok_or_else(|| {
+                wrong("connect", format!("origins such as https://api.example (`{origin}` is none)"))
+            })?;
             sources.push(' ');
             sources.push_str(&origin);
         }

@@ -214,6 +214,13 @@ impl Provider {
         }
     }
 
+    /// Whether an id can be a model's: Bedrock's own ids have no slash, but for those in ARNs.
+    #[must_use]
+    pub fn knows(id: &str) -> bool {
+        let (provider, name) = Self::of(id);
+        provider != Self::Bedrock || name.starts_with("arn:") || !name.contains('/')
+    }
+
     /// The prefix of its models' names.
     #[must_use]
     pub fn prefix(self) -> &'static str {
@@ -248,6 +255,10 @@ mod tests {
             assert_eq!(Provider::of(id), (provider, name), "{id}");
         }
         assert_eq!(Provider::of(&format!("bedrock/{arn}")), (Provider::Bedrock, arn));
+        assert!(
+            ["openai/a/b", arn, "bedrock/nova", "us.amazon.nova-lite-v1:0"].into_iter().all(Provider::knows)
+        );
+        assert!(!Provider::knows("opneai/gpt-x"));
     }
 
     #[test]
