@@ -1,5 +1,7 @@
 /** What `loquat.toml` says of the page, a store that keeps nothing, a model that is not there, and what goes over the wire. */
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Server } from './server'
@@ -40,6 +42,45 @@ test('name, greeting, suggestions, logo and colour are the owner’s, and nothin
     expect(asset.headers.get('cache-control')).toContain('immutable')
     const again = await fetch(script, { headers: { 'if-none-match': asset.headers.get('etag') ?? '' } })
     expect(again.status).toBe(304)
+    expect(problems).toEqual([])
+  } finally {
+    await server.stop()
+  }
+})
+
+test('the page before signing in, and the chat after it, weigh no more than they may', async ({ page, model }) => {
+  const sha256 = createHash('sha256').update('loquat_weighing').digest('hex')
+  const server = await Server.start(model.url, `[page]\nname = "Ada"\n[auth]\ntype = "ApiKey"\nkeys = [{ name = "scales", sha256 = "${sha256}" }]\n`)
+  try {
+    const problems = watch(page)
+    const scripts = new Set<string>()
+    page.on('request', (r) => /\.js$/.test(new URL(r.url()).pathname) && scripts.add(r.url()))
+    /** What all scripts that the page has asked for so far weigh in gzip, in bytes. */
+    const weight = async () => {
+      // fetch() unpacks what it gets.
+      const sizes = [...scripts].map((url) => new Promise<number>((told, failed) => get(url, { headers: { 'accept-encoding': 'gzip' } }, (answer) => {
+        let size = 0
+        answer.on('data', (piece: Buffer) => (size += piece.length)).on('end', () => told(size))
+      }).on('error', failed)))
+      return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+    }
+    await page.goto(server.url)
+    await expect(page.getByLabel('API key')).toBeVisible()
+    await page.waitForLoadState('networkidle')
+    const before = await weight()
+    expect(before).toBeGreaterThan(20_000) // it is weighed at all
+    expect(before).toBeLessThanOrEqual(100_000)
+    await page.getByLabel('API key').fill('loquat_weighing')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await ask(page, 'hello')
+    ;(await model.next()).say('It is **fine**.').end()
+    await finished(page)
+    await expect(words(page).locator('strong')).toHaveText('fine')
+    await page.waitForLoadState('networkidle')
+    const whole = await weight()
+    expect(whole).toBeGreaterThan(before)
+    expect(whole).toBeLessThanOrEqual(300_000)
+    console.log(`JavaScript in gzip: ${before} bytes before sign-in, ${whole} with the chat`)
     expect(problems).toEqual([])
   } finally {
     await server.stop()

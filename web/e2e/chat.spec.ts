@@ -124,7 +124,7 @@ test('stays smooth through a long answer with thirty blocks of code', async ({ c
   })
   const part = (i: number) => `## Part ${i}\n\nSome words about it, with **bold** and \`code\`.\n\n\`\`\`rust\n${'/// Streams the events of a run to the client.\nasync fn chat(State(app): State<App>) -> Result<Response, Problem> {\n    let run = app.runs.start().await?;\n    Ok(Sse::new(run.events()).into_response())\n}\n'.repeat(3)}\`\`\`\n\n`
   const text = Array.from({ length: 30 }, (_, i) => part(i + 1)).join('')
-  expect(text.length).toBeGreaterThan(20_000)
+  expect(text.length).toBeGreaterThan(24_000)
   await ask(page, 'everything')
   const call = await model.next()
   for (const piece of text.match(/[\s\S]{1,24}/g) ?? []) {
@@ -142,7 +142,7 @@ test('stays smooth through a long answer with thirty blocks of code', async ({ c
 })
 
 test('sends files, and shows them again', async ({ chat: page, model }) => {
-    const chosen = page.waitForEvent('filechooser')
+  const chosen = page.waitForEvent('filechooser')
   await page.getByRole('button', { name: 'Attach files' }).click()
   await (await chosen).setFiles([{ name: 'dot.png', mimeType: 'image/png', buffer: PIXEL }])
   await expect(page.getByRole('button', { name: 'Remove dot.png' })).toBeVisible()

@@ -80,10 +80,13 @@ test.describe('without a network', () => {
 
   test('stopping what never left gives the message back', async ({ chat: page, context }) => {
     await context.setOffline(true)
+    await page.locator('input[type=file]').setInputFiles({ name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('Loquats ripen in spring.') })
+    await expect(page.getByRole('button', { name: 'Remove notes.txt' })).toBeVisible()
     await ask(page, 'never sent')
     await expect(page.locator('[data-reconnecting]')).toBeVisible()
     await page.getByRole('button', { name: 'Stop generating' }).click()
     await expect(message(page)).toHaveValue('never sent')
+    await expect(page.getByRole('button', { name: 'Remove notes.txt' })).toBeVisible()
     await expect(page.locator('[data-role=user]')).toHaveCount(0)
     await context.setOffline(false)
   })

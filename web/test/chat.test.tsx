@@ -5,6 +5,7 @@ import { beforeEach, expect, it, vi } from 'vitest'
 import Chat from '../src/Chat'
 import { ApiKey } from '../src/auth'
 import type { Config } from '../src/api/types'
+import { I18n } from '../src/i18n'
 import { problem, stream, wire } from './support'
 
 const config: Config = {
@@ -92,18 +93,22 @@ it('says what a refusal means, keeps the message, and sends it as a new one on t
   expect(posts()[1]).not.toHaveProperty('history_length')
 })
 
-it('gives the text back when another answer is under way, and joins that one', async () => {
+it('gives the message back when another answer is under way, and joins that one', async () => {
   const user = userEvent.setup()
   chat = (request) => {
     if (request.method === 'GET') return answer('The other answer.')
     session = { session_id: 's', title: 'T', messages: [{ role: 'user', content: [{ text: 'from elsewhere' }] }], run: { id: 'other' } }
     return problem(409, 'session_busy', { run_id: 'other' })
   }
-  show()
+  show({ attachments: { images: false, documents: true, max_bytes: 1000 } })
+  await box()
+  await user.upload(document.querySelector('input[type=file]') as HTMLInputElement, new File(['x'], 'notes.txt', { type: 'text/plain' }))
+  await screen.findByRole('button', { name: 'Remove notes.txt' })
   await user.type(await box(), 'mine{Enter}')
   expect(await said('The other answer.')).toBeInTheDocument()
   expect(screen.getByText('from elsewhere')).toBeInTheDocument()
   expect(await box()).toHaveValue('mine')
+  expect(screen.getByRole('button', { name: 'Remove notes.txt' })).toBeInTheDocument()
   expect(requests.some((r) => r.path === '/runs/other/events?after=0&events=all')).toBe(true)
 })
 
@@ -167,4 +172,17 @@ it('says that the model is a demonstration, and has no accessibility fault that 
   expect(screen.getByText('A demonstration model.')).toBeInTheDocument()
   const { violations } = await axe.run(container, { rules: { 'color-contrast': { enabled: false } } })
   expect(violations.map((v) => v.id)).toEqual([])
+})
+
+it('says in the reader’s language what went wrong, before the server’s own words', async () => {
+  const user = userEvent.setup()
+  localStorage.setItem('language', 'de')
+  chat = () => stream(wire([['metadata', { session_id: 's', run_id: 'r', history_length: 0 }], ['error', { error: 'Nothing listens at 127.0.0.1:1.', code: 'model_unavailable', retryable: true }]]))
+  const auth = new ApiKey()
+  auth.use('right')
+  render(<I18n><Chat config={config} auth={auth} /></I18n>)
+  await user.type(await screen.findByRole('textbox', { name: 'Nachricht' }), 'hallo{Enter}')
+  const alert = await screen.findByRole('alert')
+  expect(alert).toHaveTextContent('Das Modell antwortet nicht.')
+  expect(within(alert).getByText('Nothing listens at 127.0.0.1:1.')).toHaveAttribute('lang', 'en')
 })

@@ -40,8 +40,10 @@ export function fold(answer, event) {
       return tool({ progress: { message: event.message, progress: event.progress, total: event.total } });
     case "tool_result":
       return keep(tool({ output: event.output, isError: event.is_error }));
-    case "approval":
-      return { ...answer, approvals: [...answer.approvals, { id: event.id, name: event.name, input: event.input, reason: event.reason }] };
+    case "approval": {
+      const { type, ...approval } = event;
+      return { ...answer, approvals: [...answer.approvals, approval] };
+    }
     case "usage":
       return keep(answer);
     case "reset": {

@@ -16,7 +16,7 @@ export type Event = { cursor?: number } & (
   | { type: 'tool_call'; id: string; name: string; input: unknown }
   | { type: 'tool_progress'; id: string; message?: string; progress?: number; total?: number; data?: unknown }
   | { type: 'tool_result'; id: string; name: string; output: unknown; is_error: boolean; duration_ms: number }
-  | { type: 'approval'; id: string; name: string; input: unknown; reason?: string }
+  | { type: 'approval'; id: string; name: string; input: unknown; reason?: string; expires_at?: string }
   | { type: 'client_tool'; id: string; name: string; input: unknown }
   | { type: 'reset'; reason: string }
   | ({ type: 'usage'; step: number; model: string; stop_reason: string } & Usage)
@@ -36,7 +36,7 @@ export interface Answer {
   reasoning: string
   tools: ToolCall[]
   /** Calls that wait for the user's consent. */
-  approvals: { id: string; name: string; input: unknown; reason?: string }[]
+  approvals: { id: string; name: string; input: unknown; reason?: string; expires_at?: string }[]
   /** Undefined while it goes on. */
   outcome?: Outcome | 'failed'
   error?: { message: string; code: string; retryable: boolean }

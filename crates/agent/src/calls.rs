@@ -107,7 +107,9 @@ pub(crate) async fn ask(turn: &mut Turn, open: Vec<ToolUse>) -> Option<Outcome> 
     }
     for ToolUse { tool_use_id: id, name, input } in open {
         let event = match turn.tools.spec(&name) {
-            Some(spec) if !spec.client_side => Event::ApprovalRequested { id, name, input, reason: None },
+            Some(spec) if !spec.client_side => {
+                Event::ApprovalRequested { id, name, input, reason: None, expires_at: None }
+            }
             _ => Event::ClientCall { id, name, input },
         };
         turn.emit(event).await;

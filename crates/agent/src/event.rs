@@ -95,6 +95,9 @@ pub enum Event {
         /// Why consent is needed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// When the question becomes void (RFC 3339). Noted by whoever keeps the session; the agent knows no clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<String>,
     },
     /// A tool call waits for the client, whose tool it is; the run ends as [`Outcome::Interrupted`].
     ClientCall {

@@ -104,6 +104,10 @@ fn measured(mut event: Event, recorded: Option<&Event>) -> Event {
             *duration_ms = *took;
             rest.clone_from(cut);
         }
+        (
+            Event::ApprovalRequested { expires_at, .. },
+            Some(Event::ApprovalRequested { expires_at: noted, .. }),
+        ) => expires_at.clone_from(noted),
         (Event::Usage { cost_usd, .. }, Some(Event::Usage { cost_usd: cost, .. })) => *cost_usd = *cost,
         _ => {}
     }

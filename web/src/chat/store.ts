@@ -26,6 +26,9 @@ export interface Live {
   stopping: boolean
 }
 
+/** What the reader wrote. */
+export type Message = Pick<Turn, 'text' | 'attachments'>
+
 export interface Conversation {
   id: string
   phase: 'ready' | 'loading' | 'missing' | 'failed'
@@ -221,7 +224,7 @@ export class ChatStore {
     if (RESTORES_DRAFT.has(problem.code)) {
       writeDraft(id, turn.text)
       this.update(id, (c) => ({ ...c, ...undo }))
-      dispatchEvent(new Event('loquat:draft'))
+      dispatchEvent(new CustomEvent('loquat:draft', { detail: turn.attachments }))
       say('errorBusy')
       return void this.load(id)
     }
@@ -337,8 +340,8 @@ export class ChatStore {
     }
   }
 
-  /** Stops the run of a conversation. Gives the text back when the message never left this page. */
-  stop(id: string): string | undefined {
+  /** Stops the run of a conversation. Gives the message back when it never left this page. */
+  stop(id: string): Message | undefined {
     const run = this.runs.get(id)
     if (!run || run.stopping) return undefined
     const live = this.conversations.get(id)?.live
@@ -349,7 +352,7 @@ export class ChatStore {
       outbox.forget(id)
       const turn = this.conversations.get(id)?.turns.find((t) => t.key === run.turnKey)
       this.update(id, (c) => ({ ...c, turns: c.turns.filter((t) => t.key !== run.turnKey) }))
-      return turn?.text
+      return turn
     }
     run.stopping = true
     this.stopped.add(run.id)

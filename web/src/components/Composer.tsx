@@ -1,7 +1,7 @@
 /** Where messages are written: grows with the text, keeps drafts, takes files by picker, paste and drop. */
 import { ArrowUpIcon, FileTextIcon, PaperclipIcon, SquareIcon, XIcon } from 'lucide-react'
 import { useEffect, useLayoutEffect, useRef, useState, type ClipboardEvent, type DragEvent, type FormEvent, type KeyboardEvent } from 'react'
-import type { Live } from '../chat/store'
+import type { Live, Message } from '../chat/store'
 import type { Attachment } from '../chat/history'
 import { useI18n } from '../i18n'
 import { bytes } from '../lib/format'
@@ -34,7 +34,7 @@ interface Props {
   session: string | undefined
   live: Live | undefined
   onSend(text: string, files: Attachment[]): void
-  onStop(): string | undefined
+  onStop(): Message | undefined
 }
 
 export function Composer({ session, live, onSend, onStop }: Props) {
@@ -57,7 +57,10 @@ export function Composer({ session, live, onSend, onStop }: Props) {
 
   // A message that the server could not take comes back as a draft.
   useEffect(() => {
-    const restore = () => setText(readDraft(session))
+    const restore = (e: Event) => {
+      setText(readDraft(session))
+      setFiles((e as CustomEvent<Attachment[]>).detail)
+    }
     addEventListener('loquat:draft', restore)
     return () => removeEventListener('loquat:draft', restore)
   }, [session])
@@ -122,7 +125,10 @@ export function Composer({ session, live, onSend, onStop }: Props) {
   }
   const stop = () => {
     const unsent = onStop()
-    if (unsent !== undefined) change(unsent)
+    if (unsent) {
+      change(unsent.text)
+      setFiles(unsent.attachments)
+    }
     box.current?.focus()
   }
 

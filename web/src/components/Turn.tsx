@@ -131,6 +131,13 @@ const OUTCOMES: Record<string, Key> = {
   cancelled: 'stopped', max_tokens: 'maxTokens', max_steps: 'maxSteps', max_seconds: 'maxSeconds', refusal: 'refusal', guardrail: 'guardrail',
 }
 
+/** What the server says in English: in other languages these words stand before it. */
+const MEANINGS: Record<string, Key> = {
+  model_unavailable: 'errorModelDown', model_stream_cut: 'errorModelDown', model_protocol: 'errorModelDown', model_malformed_output: 'errorModelDown',
+  model_timeout: 'errorModelSlow', model_throttled: 'errorModelBusy', model_refused_request: 'errorModelRefused', context_too_long: 'errorContext',
+  internal: 'errorServer', overloaded: 'errorServer', draining: 'errorServer', store_unavailable: 'errorServer', run_not_started: 'errorServer', session_not_saved: 'errorServer',
+}
+
 const errorText = ({ code, message, retryAfter }: NonNullable<Answer['error']>, t: Translate): string => {
   if (code === 'no_answer') return t('errorNoAnswer')
   if (code === 'run_gone') return t('errorGone')
@@ -142,15 +149,17 @@ const errorText = ({ code, message, retryAfter }: NonNullable<Answer['error']>, 
 }
 
 function Failure({ id, turn, readOnly }: { id: string; turn: Turn; readOnly: boolean }) {
-  const t = useT()
+  const { t, language } = useI18n()
   const { store, config } = useServices()
   const error = turn.answer.error
   if (!error) return null
+  const meaning = language === 'en' ? undefined : MEANINGS[error.code ?? '']
   return (
     <div className="mt-3 flex flex-wrap items-center gap-x-3 gap-y-2 rounded-xl border border-danger/30 bg-danger-soft px-4 py-3 text-sm text-danger">
       <CircleAlertIcon aria-hidden className="size-4 shrink-0" />
       <div role="alert" className="min-w-0 flex-1 basis-[calc(100%-2rem)] [overflow-wrap:anywhere] first-letter:uppercase sm:basis-48">
-        {errorText(error, t)}
+        {meaning ? t(meaning) : errorText(error, t)}
+        {meaning && error.message && <p lang="en" dir="ltr" className="mt-1 text-xs leading-relaxed text-ink">{error.message}</p>}
         {error.code === 'model_not_installed' && config.model.note && <p className="mt-1 text-xs leading-relaxed text-ink"><Ticked text={config.model.note} /></p>}
       </div>
       {!readOnly && (

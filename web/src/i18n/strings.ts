@@ -114,6 +114,12 @@ const table = {
   errorTooLong: ['The message is too long for this server.', 'Die Nachricht ist zu lang für diesen Server.', 'El mensaje es demasiado largo para este servidor.', 'Le message est trop long pour ce serveur.', 'メッセージが長すぎます。', '消息过长。'],
   errorRate: ['Too many messages at once. Try again in {seconds} s.', 'Zu viele Nachrichten. Erneut in {seconds} s.', 'Demasiados mensajes. Reintenta en {seconds} s.', 'Trop de messages. Réessayez dans {seconds} s.', 'メッセージが多すぎます。{seconds} 秒後に再試行してください。', '消息过多，请在 {seconds} 秒后重试。'],
   errorNotInstalled: ['The built-in model is not installed.', 'Das eingebaute Modell ist nicht installiert.', 'El modelo integrado no está instalado.', 'Le modèle intégré n’est pas installé.', '内蔵モデルがインストールされていません。', '内置模型未安装。'],
+  errorModelDown: ['The model does not answer.', 'Das Modell antwortet nicht.', 'El modelo no responde.', 'Le modèle ne répond pas.', 'モデルが応答しません。', '模型没有响应。'],
+  errorModelSlow: ['The model did not answer in time.', 'Das Modell hat nicht rechtzeitig geantwortet.', 'El modelo no respondió a tiempo.', 'Le modèle n’a pas répondu à temps.', 'モデルが時間内に応答しませんでした。', '模型未及时响应。'],
+  errorModelBusy: ['The model is asked too much at the moment.', 'Das Modell ist gerade überlastet.', 'El modelo está saturado en este momento.', 'Le modèle est surchargé en ce moment.', 'モデルが現在混み合っています。', '模型当前过于繁忙。'],
+  errorModelRefused: ['The model did not take this request.', 'Das Modell hat diese Anfrage nicht angenommen.', 'El modelo no aceptó esta petición.', 'Le modèle n’a pas accepté cette requête.', 'モデルがこのリクエストを受け付けませんでした。', '模型未接受此请求。'],
+  errorContext: ['The conversation is too long for the model.', 'Das Gespräch ist zu lang für das Modell.', 'La conversación es demasiado larga para el modelo.', 'La conversation est trop longue pour le modèle.', '会話が長すぎてモデルで扱えません。', '对话过长，模型无法处理。'],
+  errorServer: ['The server could not do this just now.', 'Der Server konnte das gerade nicht ausführen.', 'El servidor no pudo hacerlo en este momento.', 'Le serveur n’a pas pu le faire pour le moment.', 'サーバーで処理できませんでした。', '服务器暂时无法处理。'],
   errorPage: ['The page has broken. What you wrote is kept.', 'Die Seite ist abgestürzt. Ihr Text ist gesichert.', 'La página ha fallado. Lo que escribiste se conserva.', 'La page a planté. Votre texte est conservé.', 'ページに問題が発生しました。入力内容は保存されています。', '页面出错，您输入的内容已保留。'],
   reload: ['Reload', 'Neu laden', 'Recargar', 'Recharger', '再読み込み', '重新加载'],
   // The composer

@@ -53,8 +53,11 @@ async fn a_question_says_what_would_run_and_waits_a_day_through_a_restart() {
     let (_, session) = server.get("/sessions/s").await;
     assert_eq!(session["pending"]["run_id"], "r1");
     let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let open = time(&session["pending"]["expires_at"]).duration_since(time(&session["updated_at"]));
-    assert_eq!(open.as_hours(), 24);
+    let until = time(&session["pending"]["expires_at"]);
+    assert_eq!(until.duration_since(time(&session["updated_at"])).as_hours(), 24);
+    // Whoever reads along is told as much, up to the moments between the question and the end of its run.
+    let told = until.duration_since(time(&asked.data["expires_at"]));
+    assert!((0..60).contains(&told.as_secs()), "{told:?}");
 
     let yes = json!({"approvals": [{"id": "c1", "approved": true}], "run_id": "r2", "events": "all"});
     let events = Events::new(decide(&server, "r1", &yes).await);

@@ -101,8 +101,11 @@ impl Agentcore {
                 let told = json!({"tool_use": {"toolUseId": id}, "data": progress});
                 last(n, out, &json!({"tool_stream_event": told}));
             }
-            Event::ApprovalRequested { id, name, input, reason } => {
-                let told = json!({"id": id, "name": name, "input": input, "reason": reason});
+            Event::ApprovalRequested { id, name, input, reason, expires_at } => {
+                let mut told = json!({"id": id, "name": name, "input": input, "reason": reason});
+                if let Some(at) = expires_at {
+                    told["expires_at"] = at.as_str().into();
+                }
                 last(n, out, &json!({"approval": told}));
             }
             Event::Custom { name, data } => last(n, out, &json!({"custom": {"name": name, "data": data}})),

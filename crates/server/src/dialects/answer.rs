@@ -32,6 +32,8 @@ pub(crate) struct Waiting {
     pub(crate) input: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<String>,
 }
 
 /// How a run ended.
@@ -126,18 +128,19 @@ impl Answer {
                     tool.duration_ms = Some(*duration_ms);
                 }
             }
-            Event::ApprovalRequested { id, name, input, reason } => {
+            Event::ApprovalRequested { id, name, input, reason, expires_at } => {
                 self.tools.retain(|tool| tool.id != *id);
                 self.approvals.push(Waiting {
                     id: id.clone(),
                     name: name.clone(),
                     input: input.clone(),
                     reason: reason.clone(),
+                    expires_at: expires_at.clone(),
                 });
             }
             Event::ClientCall { id, name, input } => {
-                let call = Waiting { id: id.clone(), name: name.clone(), input: input.clone(), reason: None };
-                self.calls.push(call);
+                let (id, name, input) = (id.clone(), name.clone(), input.clone());
+                self.calls.push(Waiting { id, name, input, reason: None, expires_at: None });
             }
             Event::Usage { .. } => self.mark(),
             Event::Finished { outcome } => self.end = Some(End::Finished(*outcome)),

@@ -71,6 +71,8 @@ struct ToolCall<'a> {
     input: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -253,7 +255,7 @@ fn all(n: u64, event: &Event, out: &mut Vec<u8>) {
         Event::ToolStart { id, name } => frame(out, n, Some("tool_start"), &ToolStart { id, name }),
         Event::ToolInput { id, delta } => frame(out, n, Some("tool_input"), &ToolInput { id, delta }),
         Event::ToolCall { id, name, input, .. } => {
-            frame(out, n, Some("tool_call"), &ToolCall { id, name, input, reason: None });
+            frame(out, n, Some("tool_call"), &ToolCall { id, name, input, reason: None, expires_at: None });
         }
         Event::ToolProgress { id, progress } => {
             frame(out, n, Some("tool_progress"), &ToolProgress { id, progress });
@@ -263,11 +265,12 @@ fn all(n: u64, event: &Event, out: &mut Vec<u8>) {
             let result = ToolResult { id, name, output, is_error: *is_error, duration_ms: *duration_ms };
             frame(out, n, Some("tool_result"), &result);
         }
-        Event::ApprovalRequested { id, name, input, reason } => {
-            frame(out, n, Some("approval"), &ToolCall { id, name, input, reason: reason.as_deref() });
+        Event::ApprovalRequested { id, name, input, reason, expires_at } => {
+            let (reason, expires_at) = (reason.as_deref(), expires_at.as_deref());
+            frame(out, n, Some("approval"), &ToolCall { id, name, input, reason, expires_at });
         }
         Event::ClientCall { id, name, input } => {
-            frame(out, n, Some("client_tool"), &ToolCall { id, name, input, reason: None });
+            frame(out, n, Some("client_tool"), &ToolCall { id, name, input, reason: None, expires_at: None });
         }
         Event::Custom { name, data } => frame(out, n, Some("custom"), &Custom { name, data }),
         Event::Reset { reason } => frame(out, n, Some("reset"), &Reset { reason }),

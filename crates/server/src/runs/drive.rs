@@ -201,7 +201,7 @@ impl Keeper {
         let mut signs = tokio::time::interval(SIGN_OF_LIFE);
         signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         signs.reset();
-        if let Some(terminal) = self.keep(early).await? {
+        if let Some(terminal) = self.keep(early, session).await? {
             return Ok(Close::Over(terminal));
         }
         let run = Arc::clone(&self.run);
@@ -243,7 +243,7 @@ impl Keeper {
                     Some(None) | None => break,
                 }
             }
-            if let Some(terminal) = self.keep(batch).await? {
+            if let Some(terminal) = self.keep(batch, session).await? {
                 return Ok(Close::Over(terminal));
             }
         }
@@ -257,7 +257,11 @@ impl Keeper {
     }
 
     /// Keeps and shows events up to a terminal one, which it gives back.
-    async fn keep(&mut self, mut batch: Vec<Event>) -> Result<Option<Event>, JournalError> {
+    async fn keep(
+        &mut self,
+        mut batch: Vec<Event>,
+        session: Option<&(Sessions, Hold)>,
+    ) -> Result<Option<Event>, JournalError> {
         let terminal = batch.iter().position(Event::is_terminal).map(|at| {
             batch.truncate(at + 1);
             batch.remove(at)
@@ -268,6 +272,10 @@ impl Keeper {
         let age = self.run.age_ms();
         for event in &mut batch {
             self.tally.take(&self.telemetry, event, age);
+            if let (Event::ApprovalRequested { expires_at, .. }, Some((sessions, _))) = (&mut *event, session)
+            {
+                *expires_at = Some(sessions.undecided_until().to_string());
+            }
             self.note(event);
         }
         let first = self.run.look().log().len() + 1;

@@ -349,6 +349,12 @@ impl Sessions {
         Ok(())
     }
 
+    /// Until when, at least, the user may decide on a call that is left open now.
+    #[must_use]
+    pub fn undecided_until(&self) -> Timestamp {
+        later(self.clock.now(), self.times.pending)
+    }
+
     /// Writes the answer and lets the session go. Gives the number of messages it holds now.
     ///
     /// # Errors

@@ -158,6 +158,8 @@ pub(super) struct Interrupt {
     pub(super) message: String,
     pub(super) tool_call_id: String,
     pub(super) response_schema: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<String>,
 }
 
 /// The tokens of one model. The parts are included in the totals.

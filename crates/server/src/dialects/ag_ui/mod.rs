@@ -363,17 +363,20 @@ impl AgUi {
                     });
                 }
             }
-            Event::ApprovalRequested { id, name, reason, .. } => self.interrupts.push(Interrupt {
-                id: id.clone(),
-                reason: "tool_call",
-                message: reason.clone().unwrap_or_else(|| format!("May the tool `{name}` run?")),
-                tool_call_id: id.clone(),
-                response_schema: json!({
-                    "type": "object",
-                    "properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}},
-                    "required": ["approved"],
-                }),
-            }),
+            Event::ApprovalRequested { id, name, reason, expires_at, .. } => {
+                self.interrupts.push(Interrupt {
+                    id: id.clone(),
+                    reason: "tool_call",
+                    message: reason.clone().unwrap_or_else(|| format!("May the tool `{name}` run?")),
+                    tool_call_id: id.clone(),
+                    response_schema: json!({
+                        "type": "object",
+                        "properties": {"approved": {"type": "boolean"}, "reason": {"type": "string"}},
+                        "required": ["approved"],
+                    }),
+                    expires_at: expires_at.clone(),
+                });
+            }
             Event::ClientCall { id, .. } => self.pending.push(id.clone()),
             Event::Custom { name, data } => match name.as_str() {
                 STATE_SNAPSHOT => frames.add(&Ev::StateSnapshot { snapshot: data }),

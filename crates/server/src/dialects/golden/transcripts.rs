@@ -128,6 +128,7 @@ pub(super) fn all() -> Vec<Case> {
                         name: "pay".into(),
                         input: json!({"euros": 5}),
                         reason: Some("It costs money.".into()),
+                        expires_at: Some("2026-02-12T09:00:00Z".into()),
                     },
                     finished(Outcome::Interrupted),
                 ],

@@ -406,6 +406,7 @@ fn frames() -> Value {
         ]),
         "FrameApproval": object("`event: approval`: a call waits for `POST /runs/{id}/approvals`.", [
             approval_id, approval_name, approval_input, ("reason?", text("Why consent is needed.")),
+            ("expires_at?", time("After this the question is void.")),
         ]),
         "FrameCustom": object("`event: custom`: a tool tells the client something.", [
             ("name", text("The kind.")), ("data", json!({})),
