@@ -16,6 +16,8 @@ mod embedders;
 mod examples;
 mod hosts;
 mod kills;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod ministack;
 mod openai;
 mod operators;

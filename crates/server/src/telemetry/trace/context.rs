@@ -16,10 +16,12 @@ pub const XRAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 pub struct TraceContext {
     /// The trace.
     pub trace_id: [u8; 16],
-    /// The span.
+    /// The span; zeros where only the trace is known, which is all that a load balancer or API Gateway says.
     pub span_id: [u8; 8],
     /// Whether spans of this trace are recorded.
     pub sampled: bool,
+    /// Whether somebody has decided on that.
+    pub decided: bool,
     /// What vendors said, passed on as it is.
     pub state: Option<String>,
     /// It came from another process.
@@ -36,12 +38,12 @@ impl TraceContext {
             span_id[7] = 1;
         }
         match parent {
-            Some(parent) => Self { span_id, remote: false, ..parent.clone() },
+            Some(parent) => Self { span_id, remote: false, decided: true, ..parent.clone() },
             None => {
                 let mut trace_id = fastrand::u128(1..).to_be_bytes();
                 let now = u32::try_from(jiff::Timestamp::now().as_second()).unwrap_or(u32::MAX);
                 trace_id[..4].copy_from_slice(&now.to_be_bytes());
-                Self { trace_id, span_id, sampled: true, state: None, remote: false }
+                Self { trace_id, span_id, sampled: true, decided: true, state: None, remote: false }
             }
         }
     }
@@ -56,7 +58,8 @@ impl TraceContext {
             context.state = text(&TRACESTATE).filter(|state| state.len() <= 512).map(str::to_owned);
             context
         });
-        let xray = || text(&XRAY).and_then(Self::parse_xray).filter(|xray| xray.sampled || xray_decides);
+        let obeyed = |xray: &Self| xray.sampled || !xray.decided || xray_decides;
+        let xray = || text(&XRAY).and_then(Self::parse_xray).filter(obeyed);
         w3c.or_else(xray)
     }
 
@@ -73,12 +76,14 @@ impl TraceContext {
             trace_id,
             span_id,
             sampled: flags & 1 == 1,
+            decided: true,
             state: None,
             remote: true,
         })
     }
 
-    /// `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=1`. Without a parent there is no span to stand below.
+    /// `Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=1`. Who only routes a request says `Root` alone: then the trace is
+    /// known, but no span to stand below, and nobody has decided whether it is recorded.
     #[must_use]
     pub fn parse_xray(text: &str) -> Option<Self> {
         let field =
@@ -86,18 +91,28 @@ impl TraceContext {
         let root = field("Root")?.strip_prefix("1-")?;
         let (time, rest) = root.split_once('-')?;
         let trace_id = hex::<16>(&format!("{time}{rest}"))?;
-        let span_id = hex::<8>(field("Parent")?)?;
-        let sampled = field("Sampled") == Some("1");
-        (trace_id != [0; 16] && span_id != [0; 8]).then_some(Self {
+        let span_id = match field("Parent") {
+            Some(parent) => hex::<8>(parent).filter(|id| *id != [0; 8])?,
+            None => [0; 8],
+        };
+        let sampled = field("Sampled");
+        (trace_id != [0; 16]).then_some(Self {
             trace_id,
             span_id,
-            sampled,
+            sampled: sampled == Some("1"),
+            decided: matches!(sampled, Some("0" | "1")),
             state: None,
             remote: true,
         })
     }
 
-    /// As `traceparent`.
+    /// The span, where one is known.
+    #[must_use]
+    pub fn span(&self) -> Option<[u8; 8]> {
+        (self.span_id != [0; 8]).then_some(self.span_id)
+    }
+
+    /// As `traceparent`, which needs a span.
     #[must_use]
     pub fn traceparent(&self) -> String {
         format!("00-{}-{}-{:02x}", to_hex(&self.trace_id), to_hex(&self.span_id), u8::from(self.sampled))
@@ -108,13 +123,22 @@ impl TraceContext {
     pub fn xray(&self) -> String {
         let trace = to_hex(&self.trace_id);
         let (time, rest) = trace.split_at(8);
-        format!("Root=1-{time}-{rest};Parent={};Sampled={}", to_hex(&self.span_id), u8::from(self.sampled))
+        let mut text = format!("Root=1-{time}-{rest}");
+        // Writing to a string cannot fail.
+        if let Some(span) = self.span() {
+            let _ = write!(text, ";Parent={}", to_hex(&span));
+        }
+        if self.decided {
+            let _ = write!(text, ";Sampled={}", u8::from(self.sampled));
+        }
+        text
     }
 
     /// The headers that tell another service, by name.
     #[must_use]
     pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let mut headers = vec![(TRACEPARENT, self.traceparent()), (XRAY, self.xray())];
+        let mut headers = vec![(XRAY, self.xray())];
+        headers.extend(self.span().map(|_| (TRACEPARENT, self.traceparent())));
         headers.extend(self.state.clone().map(|state| (TRACESTATE, state)));
         let value = |(name, text): (HeaderName, String)| Some((name, HeaderValue::from_str(&text).ok()?));
         headers.into_iter().filter_map(value).collect()
@@ -172,9 +196,25 @@ mod tests {
         ] {
             assert_eq!(TraceContext::parse_traceparent(text), None, "{text}");
         }
-        for text in ["", "Root=1-5759e988-bd862e3fe1be46a994272793", "Root=1-é-x;Parent=é", "Self=1"] {
+        for text in ["", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=0", "Root=1-é-x;Parent=é", "Self=1"]
+        {
             assert_eq!(TraceContext::parse_xray(text), None, "{text}");
         }
+    }
+
+    /// What API Gateway and load balancers add.
+    #[test]
+    fn a_trace_without_a_span_is_gone_on_with() {
+        let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
+        let mut headers = HeaderMap::new();
+        headers.insert(XRAY, HeaderValue::from_static(root));
+        let context = TraceContext::from_headers(&headers, false).unwrap();
+        assert_eq!((context.span(), context.decided), (None, false));
+        // Passed on by who sends no spans: as it came.
+        assert_eq!(context.headers(), [(XRAY, HeaderValue::from_static(root))]);
+        let child = TraceContext::child_of(Some(&context));
+        assert_eq!(child.trace_id, context.trace_id);
+        assert!(child.xray().starts_with(&format!("{root};Parent=")));
     }
 
     #[test]

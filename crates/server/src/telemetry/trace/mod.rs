@@ -50,10 +50,12 @@ impl Tracer {
         let mut own = TraceContext::child_of(parent);
         own.sampled = match parent {
             // A child of a local span shares its fate, and so, by default, does the child of a remote one.
-            Some(parent) if self.config.sampler.follows_parent || !parent.remote => parent.sampled,
+            Some(parent) if parent.decided && (self.config.sampler.follows_parent || !parent.remote) => {
+                parent.sampled
+            }
             _ => sampled(self.config.sampler, own.trace_id),
         };
-        Span::begin(Arc::clone(&self.exporter), own, parent.map(|parent| parent.span_id), name, kind)
+        Span::begin(Arc::clone(&self.exporter), own, parent.and_then(TraceContext::span), name, kind)
     }
 
     /// Sends what is there, and returns when it was sent or the time is up.
