@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 pub use self::sliding_window::SlidingWindow;
 pub use self::summarizing::Summarizing;
-pub use self::token_budget::TokenBudget;
+pub use self::token_budget::{TokenBudget, estimate};
 use crate::event::Usage;
 use crate::message::Message;
 

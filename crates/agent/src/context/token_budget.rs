@@ -80,8 +80,9 @@ impl TokenBudget {
     }
 }
 
-/// About how many tokens messages have.
-pub(super) fn estimate(messages: &[Message]) -> u64 {
+/// About how many tokens messages have, where nobody has counted them.
+#[must_use]
+pub fn estimate(messages: &[Message]) -> u64 {
     messages.iter().map(message_estimate).sum()
 }
 
@@ -120,6 +121,9 @@ const IMAGE: u64 = 1600;
 
 /// Four ASCII characters are about a token; other scripts have a token for every character or two.
 fn text_estimate(text: &str) -> u64 {
+    if text.is_ascii() {
+        return (text.len() as u64).div_ceil(4);
+    }
     let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
     let others = text.chars().filter(|c| !c.is_ascii()).count() as u64;
     ascii.div_ceil(4) + others

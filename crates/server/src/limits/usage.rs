@@ -30,7 +30,8 @@ const CAPACITY: usize = 10_000;
 /// What runs used in a day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DayUsage {
-    /// Tokens as the limit counts them: read anew and written.
+    /// Tokens as the limit counts them: read anew and written, and an estimate for model calls that were stopped or broke
+    /// off before they told theirs.
     #[serde(default)]
     pub tokens: u64,
     /// Runs.

@@ -21,8 +21,8 @@ use crate::limits::{Admitted, DayUsage};
 use crate::sessions::blob::BlobError;
 use crate::sessions::repair;
 use crate::sessions::service::{Hold, SessionError, Sessions};
-use crate::telemetry::Telemetry;
 use crate::telemetry::tally::{End, Tally};
+use crate::telemetry::{Telemetry, scope};
 
 /// How often a live run says that it is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -319,7 +319,10 @@ impl Keeper {
             let said: Vec<String> = turn.iter().map(Message::text).filter(|text| !text.is_empty()).collect();
             tracing::info!(target: "loquat::content", text = said.join("\n"), "the model answered");
         }
-        let spent = DayUsage::of_run(self.tally.usage(), self.tally.cost_usd());
+        let mut spent = DayUsage::of_run(self.tally.usage(), self.tally.cost_usd());
+        // A stopped call costs its tokens too; only that nobody has counted them.
+        let untold = scope::current().and_then(|scope| Some(scope.run.as_ref()?.untold_tokens()));
+        spent.tokens = spent.tokens.saturating_add(untold.unwrap_or_default());
         let committing = async {
             let (sessions, hold) = session?;
             let usage = spent.for_message();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use loquat_agent::context::estimate;
+use loquat_agent::event::Usage;
 use loquat_agent::message::{Content, Message, Role};
 use loquat_agent::model::{ModelEvent, ModelRequest};
 use serde_json::{Value, json};
@@ -18,6 +20,12 @@ pub(crate) struct ModelCall {
     model: String,
     began: Instant,
     heard: bool,
+    /// What it was asked, in tokens: an estimate, until it tells.
+    asked: u64,
+    /// What it said, in bytes.
+    said_bytes: usize,
+    /// What it told of its tokens so far.
+    told: Usage,
     span: Option<Span>,
     result: &'static str,
     /// What it said, where content may be told.
@@ -38,11 +46,18 @@ impl ModelCall {
             model: model.to_owned(),
             began: Instant::now(),
             heard: false,
+            asked: 0,
+            said_bytes: 0,
+            told: Usage::default(),
             span: None,
             result: "stopped",
             said: None,
         };
         let Some(outer) = outer else { return call };
+        if outer.run.is_some() {
+            let system = request.system.as_ref().map_or(0, |system| system.len() as u64 / 4);
+            call.asked = estimate(&request.messages) + system;
+        }
         if let Some(tracer) = outer.telemetry.as_ref().and_then(|telemetry| telemetry.tracer.as_ref()) {
             let (provider, name) = names::provider_and_model(model);
             let mut span = tracer.span(outer.trace.as_ref(), format!("chat {name}"), Kind::Client);
@@ -87,7 +102,11 @@ impl ModelCall {
             span.set(names::FIRST_CHUNK, self.began.elapsed().as_secs_f64());
         }
         match event {
+            ModelEvent::Reasoning(text) | ModelEvent::ToolInput { delta: text, .. } => {
+                self.said_bytes += text.len();
+            }
             ModelEvent::Text(text) => {
+                self.said_bytes += text.len();
                 if let Some(said) = &mut self.said {
                     said.push_str(text);
                 }
@@ -101,6 +120,7 @@ impl ModelCall {
                 }
             }
             ModelEvent::Usage { usage, .. } => {
+                self.told = *usage;
                 let model = names::provider_and_model(&self.model).1;
                 if let Some(span) = &mut self.span {
                     span.set(names::RESPONSE_MODEL, model);
@@ -119,6 +139,19 @@ impl ModelCall {
         }
     }
 
+    /// About how many tokens it used without anybody being told: providers bill what was read and written before a call
+    /// was stopped or broke off. One that was refused used nothing.
+    fn untold(&self) -> u64 {
+        if self.result == "ok" || (self.result == "error" && !self.heard) {
+            return 0;
+        }
+        let told = self.told;
+        let read = told.input_tokens + told.cache_read_tokens + told.cache_write_tokens;
+        // Of what was told, the limit counts what was read anew.
+        let read = if read > 0 { told.input_tokens } else { self.asked };
+        read + told.output_tokens.max((self.said_bytes as u64).div_ceil(4))
+    }
+
     /// It failed, for this reason.
     pub(crate) fn failed(&mut self, code: &str) {
         self.result = "error";
@@ -133,6 +166,9 @@ impl Drop for ModelCall {
         if let (Some(span), Some(said)) = (&mut self.span, &self.said) {
             let said = json!([{"role": "assistant", "parts": [{"type": "text", "content": said}]}]);
             span.set(names::OUTPUT_MESSAGES, said.to_string());
+        }
+        if let Some(run) = self.scope.as_ref().and_then(|scope| scope.run.as_ref()) {
+            run.add_untold(self.untold());
         }
         if let Some(telemetry) = self.scope.as_ref().and_then(|scope| scope.telemetry.as_ref()) {
             let took = self.began.elapsed().as_secs_f64();

@@ -2,7 +2,7 @@
 //! task local), so that a log line or a call to another service needs nobody to hand it through.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 
 use http::{HeaderName, HeaderValue};
@@ -90,6 +90,8 @@ pub struct RunFacts {
     pub user: Option<String>,
     /// How often a model call was made again.
     retries: AtomicU32,
+    /// Tokens of model calls that were stopped or broke off before they told how many they used: an estimate.
+    untold: AtomicU64,
     /// Its span, while it is under way.
     span: Mutex<Option<Span>>,
 }
@@ -99,7 +101,8 @@ impl RunFacts {
     #[must_use]
     pub fn new(run_id: Arc<str>, session_id: Arc<str>, user: Option<&str>) -> Self {
         let user = user.map(hashed);
-        Self { run_id, session_id, user, retries: AtomicU32::new(0), span: Mutex::new(None) }
+        let (retries, untold) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { run_id, session_id, user, retries, untold, span: Mutex::new(None) }
     }
 
     fn name(&self) -> RunName {
@@ -126,6 +129,17 @@ impl RunFacts {
     #[must_use]
     pub fn retries(&self) -> u32 {
         self.retries.load(Ordering::Relaxed)
+    }
+
+    /// About how many tokens its model calls used that did not live to tell it.
+    #[must_use]
+    pub fn untold_tokens(&self) -> u64 {
+        self.untold.load(Ordering::Relaxed)
+    }
+
+    /// Notes such a call.
+    pub(super) fn add_untold(&self, tokens: u64) {
+        self.untold.fetch_add(tokens, Ordering::Relaxed);
     }
 }
 

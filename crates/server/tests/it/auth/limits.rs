@@ -103,6 +103,30 @@ async fn tokens_a_day() {
     assert_eq!(served.request("GET", "/sessions").bearer_auth(&ann).send().await.unwrap().status(), 200);
 }
 
+/// Or a limit would cost nothing to whoever stops each answer before its end.
+#[tokio::test]
+async fn tokens_of_a_stopped_answer_count() {
+    let (ann, entry) = key("ann");
+    let settings =
+        [("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", entry.as_str()), ("LOQUAT_TOKENS_PER_DAY", "100")];
+    let served = serve(&settings, "tokens=1000 delay=20ms").await;
+    let start = |message: String| {
+        let body = json!({"message": message, "run_id": new_id()});
+        served.request("POST", "/chat").bearer_auth(&ann).json(&body).send()
+    };
+    let mut answer = start("word ".repeat(100)).await.unwrap();
+    let run = answer.headers()["x-loquat-run-id"].to_str().unwrap().to_owned();
+    let mut seen = String::new();
+    while !seen.contains("\"text\"") {
+        seen.push_str(&String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()));
+    }
+    let stop = format!("/runs/{run}/stop");
+    let stopped = served.request("POST", &stop).bearer_auth(&ann).send().await.unwrap();
+    assert_eq!(stopped.json::<Value>().await.unwrap()["outcome"], "cancelled");
+    let (status, code, _) = problem(start("again".to_owned()).await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (429, "rate_limited"));
+}
+
 #[tokio::test]
 async fn bodies_have_a_size_and_a_depth_and_errors_carry_cors() {
     let settings = [("LOQUAT_BODY_BYTES", "10000"), ("LOQUAT_MESSAGE_BYTES", "100")];
