@@ -39,8 +39,12 @@ test('a call waits, can be allowed after a reload, and can be refused', async ({
     refused.say('As you wish.').end()
     await finished(page)
     await expect(page.locator('[data-tool=calculator]').last()).toHaveAttribute('data-state', 'failed')
-    await page.reload()
-    await expect(words(page)).toHaveText('As you wish.')
+    for (const again of [false, true]) {
+      if (again) await page.reload()
+      await expect(words(page)).toHaveText('As you wish.')
+      await expect(page.locator('[data-tool=calculator]').last().getByRole('button')).toContainText('Not allowed')
+      await expect(page.locator('[data-tool=calculator]').first().getByRole('button')).not.toContainText('Not allowed')
+    }
     expect(problems).toEqual([])
   } finally {
     await server.stop()

@@ -109,11 +109,19 @@ test('says what went wrong and tries again in place', async ({ chat: page, model
 
 test('shows right-to-left text from the right, and code from the left', async ({ chat: page, model }) => {
   await ask(page, 'مرحبا')
-  ;(await model.next()).say('أهلا بك.\n\n`code`').end()
+  ;(await model.next()).say('أهلا بك.\n\n`code`\n\n- عنصر أول\n- عنصر ثان').end()
   await finished(page)
   const direction = (selector: string) => words(page).locator(selector).first().evaluate((e) => getComputedStyle(e).direction)
   expect(await direction('p')).toBe('rtl')
   expect(await direction('code')).toBe('ltr')
+  // The marks of a list stand where its items begin, inside the column.
+  const room = await words(page).locator('li').first().evaluate((item) => {
+    const [own, list] = [item.getBoundingClientRect(), item.parentElement!.getBoundingClientRect()]
+    return [getComputedStyle(item).direction, own.left - list.left, list.right - own.right] as const
+  })
+  expect(room[0]).toBe('rtl')
+  expect(room[1]).toBe(0)
+  expect(room[2]).toBeGreaterThan(15)
 })
 
 test('stays smooth through a long answer with thirty blocks of code', async ({ chat: page, model }) => {
@@ -122,7 +130,7 @@ test('stays smooth through a long answer with thirty blocks of code', async ({ c
     Object.assign(window, { tasks })
     new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' })
   })
-  const part = (i: number) => `## Part ${i}\n\nSome words about it, with **bold** and \`code\`.\n\n\`\`\`rust\n${'/// Streams the events of a run to the client.\nasync fn chat(State(app): State<App>) -> Result<Response, Problem> {\n    let run = app.runs.start().await?;\n    Ok(Sse::new(run.events()).into_response())\n}\n'.repeat(3)}\`\`\`\n\n`
+  const part = (i: number) => `## Part ${i}\n\nSome words about it, with **bold** and \`code\`.\n\n\`\`\`rust\n${'/// Streams the events of a run to the client.\nasync fn chat(State(app): State<App>) -> Result<Response, Problem> {\n    let run = app.runs.start().await?;\n    Ok(Sse::new(run.events()).into_response())\n}\n'.repeat(4)}\`\`\`\n\n`
   const text = Array.from({ length: 30 }, (_, i) => part(i + 1)).join('')
   expect(text.length).toBeGreaterThan(24_000)
   await ask(page, 'everything')

@@ -1,5 +1,5 @@
 /** What depends on the size of the window, on desktop and phone, light and dark: layout, and what axe finds. */
-import { ask, axe, expect, finished, message, test, words } from './support'
+import { ask, axe, expect, finished, message, openList, test, words } from './support'
 
 const REPORT = '## Report\n\nAll is *well*, see [the runbook](https://example.com/runbook).\n\n| Metric | Value |\n|---|--:|\n| p95 | 1.9 s |\n\n```rust\nfn main() { println!("hello"); } // a comment\n```\n\n> Quoted.\n\n1. `one`\n2. two\n'
 
@@ -45,6 +45,40 @@ for (const scheme of ['light', 'dark'] as const)
       await page.getByRole('button', { name: 'Show conversations' }).click()
     }
   })
+
+test('words of a wide table stay whole, and the table scrolls', async ({ chat: page, model, isMobile }) => {
+  await ask(page, 'a table')
+  const cells = ['checkout', 'eu-central-1', '12', '45', '99', '0.01%', 'Ann', 'something long to say about it']
+  ;(await model.next()).say(`|${'Column|'.repeat(cells.length)}\n|${'--|'.repeat(cells.length)}\n|${cells.join('|')}|\n`).end()
+  await finished(page)
+  const lines = (text: string) => page.getByRole('cell', { name: text }).evaluate((cell) => {
+    const range = document.createRange()
+    range.selectNodeContents(cell)
+    return new Set([...range.getClientRects()].map((r) => r.top)).size
+  })
+  expect(await lines('checkout')).toBe(1)
+  expect(await lines('0.01%')).toBe(1)
+  const table = page.getByRole('region', { name: 'Table' })
+  if (isMobile) expect(await table.evaluate((e) => e.scrollWidth > e.clientWidth)).toBe(true)
+  expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true)
+})
+
+test('goes dark and light with the system while it stands open', async ({ chat: page, context }) => {
+  const dark = () => page.evaluate(() => document.documentElement.classList.contains('dark'))
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await expect.poll(dark).toBe(true)
+  await page.emulateMedia({ colorScheme: 'light' })
+  await expect.poll(dark).toBe(false)
+  // What is chosen in one tab holds in all.
+  const other = await context.newPage()
+  await other.goto('/')
+  await openList(other)
+  await other.getByRole('button', { name: 'Settings' }).click()
+  await other.getByRole('menuitemradio', { name: 'Dark' }).click()
+  await expect.poll(dark).toBe(true)
+  await page.emulateMedia({ colorScheme: 'light' })
+  expect(await dark()).toBe(true)
+})
 
 test('puts a new question at the top, follows its answer, and leaves a reader alone who scrolls up', async ({ chat: page, model }) => {
   const lines = (n: number) => Array.from({ length: n }, (_, i) => `Line ${i + 1}.`).join('\n\n')

@@ -196,6 +196,8 @@ test.describe('without a network', () => {
       await server.launch()
       await expect(page.getByRole('alert')).toContainText('The server stopped before the answer was complete.')
       await expect(words(page)).toHaveText('It is')
+      await openList(page)
+      await expect(page.locator('[data-running]')).toHaveCount(0)
       await page.reload()
       await page.getByRole('button', { name: 'Try again' }).click()
       const again = await model.next()

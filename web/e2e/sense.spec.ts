@@ -35,22 +35,25 @@ test('nothing moves where the reader wants less motion', async ({ chat: page, mo
 
 test('files come by paste and by drop, and what the model cannot take is refused with a reason', async ({ chat: page, model }) => {
   await page.emulateMedia({ reducedMotion: 'reduce' }) // half faded in, nothing has its contrast yet
-  const bring = (how: 'paste' | 'drop', name: string, type: string) =>
+  const bring = (how: 'paste' | 'drop', name: string, type: string, at = 'main form textarea') =>
     page.evaluate(
-      ([how, name, type, base64]) => {
+      ([how, name, type, base64, at]) => {
         const data = new DataTransfer()
         data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name, { type }))
-        const target = document.querySelector('main form textarea')!
+        const target = document.querySelector(at)!
         const event = how === 'paste' ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }) : new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })
         target.dispatchEvent(event)
+        return event.defaultPrevented // else the browser would go to the file
       },
-      [how, name, type, PIXEL] as const,
+      [how, name, type, PIXEL, at] as const,
     )
   await bring('paste', 'pasted.png', 'image/png')
   await expect(page.getByRole('button', { name: 'Remove pasted.png' })).toBeVisible()
   await bring('drop', 'dropped.txt', 'text/plain')
   await expect(page.getByRole('button', { name: 'Remove dropped.txt' })).toBeVisible()
-  await bring('drop', 'program.exe', 'application/x-msdownload')
+  expect(await bring('drop', 'beside.md', 'text/markdown', 'header')).toBe(true)
+  await page.getByRole('button', { name: 'Remove beside.md' }).click()
+  expect(await bring('drop', 'program.exe', 'application/x-msdownload')).toBe(true)
   await expect(page.getByRole('alert')).toContainText('program.exe')
   expect(await axe(page)).toEqual([])
   await page.getByRole('button', { name: 'Remove dropped.txt' }).click()

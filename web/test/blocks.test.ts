@@ -49,6 +49,12 @@ describe('maths', () => {
     ['```\n$x$\n```', '```\n$x$\n```'],
     ['\\[\nx\n\\]', '$$\n\nx\n\n$$'],
     ['$$\nx\n$$', '$$\nx\n$$'],
+    ['$$x^2 + y^2$$', '$$\nx^2 + y^2\n$$'],
+    ['  $$ x $$  ', '  $$\n  x\n  $$'],
+    ['so $$x$$ is', 'so $$x$$ is'],
+    ['$$x$$ and $$y$$', '$$x$$ and $$y$$'],
+    ['$$ a = b \\\\\n c = d $$\nend $x$', '$$\na = b \\\\\n c = d\n$$\nend $$x$$'],
+    ['`$$x$$`', '`$$x$$`'],
   ])('%j becomes %j', (from, to) => expect(normalizeMath(from)).toBe(to))
   it('is looked for before its chunk is loaded', () => {
     expect(hasMath('costs $5 and $10')).toBe(false)

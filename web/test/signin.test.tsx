@@ -1,9 +1,10 @@
-import { render, screen, waitFor } from '@testing-library/react'
+import { cleanup, render, screen, waitFor } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import { beforeEach, expect, it, vi } from 'vitest'
 import type { Config } from '../src/api/types'
 import { CognitoForm } from '../src/auth/cognito'
 import SignIn from '../src/components/SignIn'
+import { I18n } from '../src/i18n'
 
 // Amplify itself is tested by its makers; here is what the page does with its answers.
 const amplify = vi.hoisted(() => ({
@@ -63,6 +64,24 @@ it('says why a sign-in failed, and lets one try again', async () => {
   await waitFor(() => expect(done).toHaveBeenCalledOnce())
 })
 
+it('says so in the reader’s language, and keeps what only the provider can say', async () => {
+  localStorage.setItem('language', 'de')
+  cleanup()
+  render(<I18n><SignIn config={config} auth={provider} onDone={done} /></I18n>)
+  const refusal = (name: string, message: string) => Object.assign(new Error(message), { name })
+  await fill({ 'E-Mail oder Benutzername': 'ada', Passwort: 'wrong' })
+  for (const [name, message, shown] of [
+    ['NotAuthorizedException', 'Incorrect username or password.', 'Benutzername oder Passwort ist falsch.'],
+    ['LimitExceededException', 'Attempt limit exceeded.', 'Zu viele Versuche.'],
+    ['NotAuthorizedException', 'User is disabled.', 'User is disabled.'],
+  ] as const) {
+    amplify.signIn.mockRejectedValueOnce(refusal(name, message))
+    await press('Anmelden')
+    await waitFor(() => expect(screen.getByRole('alert')).toHaveTextContent(shown))
+  }
+  localStorage.clear()
+})
+
 it('creates an account, confirms it and signs in', async () => {
   amplify.signUp.mockResolvedValue({ isSignUpComplete: false })
   amplify.signIn.mockResolvedValue(step('DONE'))
@@ -83,6 +102,8 @@ it('resets a forgotten password', async () => {
   await press('Forgot password?')
   await fill({ 'Email or user name': 'ada' })
   await press('Reset password')
+  await press('Send a new code')
+  await waitFor(() => expect(amplify.resetPassword).toHaveBeenCalledTimes(2))
   await fill({ Code: '42', 'New password': 'better' })
   await press('Reset password')
   await waitFor(() => expect(done).toHaveBeenCalledOnce())

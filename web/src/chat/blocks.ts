@@ -73,6 +73,7 @@ export const hasMath = (text: string): boolean => MATH.test(text)
  */
 export function normalizeMath(text: string): string {
   let fence: string | undefined
+  let inside = false
   return text
     .split('\n')
     .map((line) => {
@@ -84,6 +85,22 @@ export function normalizeMath(text: string): string {
       if (mark !== undefined) {
         fence = mark
         return line
+      }
+      // Display maths has its marks on lines of their own here; models write them beside the formula as well.
+      if (inside) {
+        const end = /^(.*?)\s*\$\$\s*$/.exec(line)
+        if (!end) return line
+        inside = false
+        return end[1] ? `${end[1]}\n$$` : line
+      }
+      const [, indent = '', rest] = /^(\s*)\$\$(.*)$/.exec(line) ?? []
+      if (rest !== undefined) {
+        const whole = /^(.+?)\$\$\s*$/.exec(rest)?.[1]
+        if (whole && !whole.includes('$$')) return `${indent}$$\n${indent}${whole.trim()}\n${indent}$$`
+        if (!rest.includes('$$')) {
+          inside = true
+          return rest.trim() ? `${indent}$$\n${indent}${rest.trim()}` : line
+        }
       }
       return codeSpans(line)
         .map((piece, i) =>

@@ -139,6 +139,9 @@ export function reduce(a: Answer, event: ChatEvent): Answer {
 export const answerText = (a: Answer): string =>
   a.parts.flatMap((p) => (p.type === 'text' ? [p.text] : [])).join('\n\n')
 
+/** The result of a call that the reader refused is these words, with a reason or without. */
+export const isRefused = (p: ToolPart): boolean => p.state === 'failed' && typeof p.output === 'string' && p.output.startsWith('The user did not allow this call')
+
 /** The calls that wait for the reader's word. */
 export const pendingApprovals = (a: Answer): ToolPart[] =>
   a.status === 'done' && a.outcome === 'interrupted'

@@ -290,7 +290,7 @@ export class ChatStore {
       this.changed(id)
     }
     // The log says that its process died; what is to be done depends on what was stored.
-    if (run.answer.error?.code === 'run_lost') void this.load(id)
+    if (run.answer.error?.code === 'run_lost') void this.load(id).then(this.options.onListChange)
   }
 
   private changed(id: string) {

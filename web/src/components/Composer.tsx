@@ -1,6 +1,6 @@
 /** Where messages are written: grows with the text, keeps drafts, takes files by picker, paste and drop. */
 import { ArrowUpIcon, FileTextIcon, PaperclipIcon, SquareIcon, XIcon } from 'lucide-react'
-import { useEffect, useLayoutEffect, useRef, useState, type ClipboardEvent, type DragEvent, type FormEvent, type KeyboardEvent } from 'react'
+import { useEffect, useLayoutEffect, useRef, useState, type ClipboardEvent, type FormEvent, type KeyboardEvent } from 'react'
 import type { Live, Message } from '../chat/store'
 import type { Attachment } from '../chat/history'
 import { useI18n } from '../i18n'
@@ -115,14 +115,22 @@ export function Composer({ session, live, onSend, onStop }: Props) {
     e.preventDefault()
     void add(pasted)
   }
-  const drag = (e: DragEvent) => {
-    if (!takesFiles || !e.dataTransfer.types.includes('Files')) return
-    e.preventDefault()
-    setDragging(e.type !== 'dragleave')
-    if (e.type !== 'drop') return
-    setDragging(false)
-    void add([...e.dataTransfer.files])
-  }
+  // Anywhere on the page: a file that is dropped beside the composer would take the browser away to itself.
+  useEffect(() => {
+    const drag = (e: DragEvent) => {
+      if (!e.dataTransfer?.types.includes('Files')) return
+      e.preventDefault()
+      const left = e.type === 'dragleave' && e.relatedTarget === null
+      if (takesFiles && e.type === 'dragover') setDragging(true)
+      if (left || e.type === 'drop') setDragging(false)
+      if (e.type === 'drop') void add([...e.dataTransfer.files])
+    }
+    const events = ['dragover', 'dragleave', 'drop'] as const
+    for (const name of events) addEventListener(name, drag)
+    return () => {
+      for (const name of events) removeEventListener(name, drag)
+    }
+  })
   const stop = () => {
     const unsent = onStop()
     if (unsent) {
@@ -133,7 +141,7 @@ export function Composer({ session, live, onSend, onStop }: Props) {
   }
 
   return (
-    <form onSubmit={submit} onDragOver={drag} onDragLeave={drag} onDrop={drag}>
+    <form onSubmit={submit}>
       {complaint && <p role="alert" className="mb-2 px-1 text-sm text-danger">{complaint}</p>}
       <div className={cx('relative rounded-[1.4rem] border bg-card shadow-sm transition-colors focus-within:border-accent-text/55', dragging ? 'border-accent-text border-dashed' : 'border-line')}>
         {dragging && <div className="pointer-events-none absolute inset-0 z-10 grid place-items-center rounded-[1.4rem] bg-card/90 text-sm font-medium text-accent-text">{t('dropHere')}</div>}

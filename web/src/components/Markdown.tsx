@@ -81,10 +81,18 @@ const auto = (Tag: 'p' | 'li' | 'h3' | 'h4' | 'h5' | 'h6' | 'blockquote', own = 
     return <Tag dir="auto" className={className}>{children}</Tag>
   }
 
+const RTL = /^\P{L}*[\p{sc=Arab}\p{sc=Hebr}\p{sc=Syrc}\p{sc=Thaa}\p{sc=Nkoo}\p{sc=Adlm}]/u
+
+/** Its marks stand where its first item begins. `dir="auto"` would not look into items that have a direction of their own. */
+const list = (Tag: 'ul' | 'ol') =>
+  function List({ children, className, start }: { children?: ReactNode; className?: string; start?: number }) {
+    return <Tag dir={RTL.test(plain(children)) ? 'rtl' : undefined} className={className} {...(Tag === 'ol' && { start })}>{children}</Tag>
+  }
+
 // The answer's headings stand below the page's own: h1 is the conversation's title, h2 says who speaks.
 const components = {
   a: Link, img: Image, table: Table, code: Code, pre: Pre,
-  p: auto('p'), li: auto('li'), blockquote: auto('blockquote'),
+  p: auto('p'), li: auto('li'), ul: list('ul'), ol: list('ol'), blockquote: auto('blockquote'),
   h1: auto('h3', 'text-1'), h2: auto('h3', 'text-2'), h3: auto('h4', 'text-3'), h4: auto('h5'), h5: auto('h6'), h6: auto('h6'),
 } as Components
 

@@ -1,7 +1,7 @@
 /** The parts of an answer that are not its text: reasoning, tool calls with their approvals, and what tools sent. */
 import { BrainIcon, CheckIcon, ChevronRightIcon, CircleAlertIcon, CircleSlashIcon, HourglassIcon, ShieldQuestionIcon, WrenchIcon } from 'lucide-react'
 import { memo, useEffect, useId, useRef, useState, type ReactNode } from 'react'
-import type { ToolPart, ToolState } from '../chat/reducer'
+import { isRefused, type ToolPart, type ToolState } from '../chat/reducer'
 import { useI18n, useT } from '../i18n'
 import type { Key } from '../i18n/strings'
 import { clock, humane, pretty, seconds } from '../lib/format'
@@ -65,6 +65,8 @@ function State({ part }: { part: ToolPart }) {
     failed: <CircleAlertIcon aria-hidden className="size-3.5" />,
     stopped: <CircleSlashIcon aria-hidden className="size-3.5" />,
   }
+  // Not a failure: what the reader decided.
+  if (isRefused(part)) return <span className="flex shrink-0 items-center gap-1.5 text-xs text-dim">{icon.stopped}{t('denied')}</span>
   const tone = { writing: 'text-dim', running: 'text-dim', approval: 'text-warn', client: 'text-dim', done: 'text-ok', failed: 'text-danger', stopped: 'text-dim' }[part.state]
   return (
     <span className={cx('flex shrink-0 items-center gap-1.5 text-xs tabular-nums', tone)}>
@@ -134,7 +136,7 @@ export const ToolCard = memo(function ToolCard({ part, onDecide }: { part: ToolP
   return (
     <div data-tool={part.name} data-state={part.state} className={cx('my-2.5 overflow-hidden rounded-xl border bg-card', waits ? 'border-warn/50' : 'border-line')}>
       <button type="button" aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)} className="flex w-full items-center gap-3 px-3.5 py-2.5 text-start text-sm -outline-offset-2 hover:bg-soft/60">
-        <span className={cx('grid size-7 shrink-0 place-items-center rounded-lg [&_svg]:size-4', part.state === 'failed' ? 'bg-danger-soft text-danger' : waits ? 'bg-soft text-warn' : 'bg-soft text-dim')}>
+        <span className={cx('grid size-7 shrink-0 place-items-center rounded-lg [&_svg]:size-4', part.state === 'failed' && !isRefused(part) ? 'bg-danger-soft text-danger' : waits ? 'bg-soft text-warn' : 'bg-soft text-dim')}>
           <WrenchIcon aria-hidden />
         </span>
         <span className="min-w-0 flex-1 truncate">

@@ -4,13 +4,23 @@ import type { Config } from '../api/types'
 import { ApiKey, type Provider } from '../auth'
 import type { CognitoForm, Step } from '../auth/cognito'
 import type { Oidc } from '../auth/oidc'
-import { useT } from '../i18n'
+import { useI18n, useT } from '../i18n'
 import type { Key } from '../i18n/strings'
 
 const inputClass =
   'w-full rounded-lg border border-line bg-bg px-3 py-2.5 text-base outline-none focus:border-accent-text focus:ring-3 focus:ring-accent/20 sm:text-sm'
 const submitClass = 'w-full rounded-lg bg-accent px-4 py-2.5 text-sm font-medium text-accent-ink hover:brightness-110 disabled:opacity-60'
 const linkClass = 'rounded text-sm text-dim underline-offset-4 hover:text-ink hover:underline'
+
+/** What Cognito's refusals mean, for readers of other languages than the one it speaks. */
+const MEANINGS: Record<string, Key> = {
+  UserNotFoundException: 'wrongPassword', CodeMismatchException: 'wrongCode', ExpiredCodeException: 'expiredCode', UsernameExistsException: 'nameTaken',
+  InvalidPasswordException: 'weakPassword', LimitExceededException: 'tooManyAttempts', TooManyRequestsException: 'tooManyAttempts',
+}
+
+const meaningOf = (error: Error): Key | undefined =>
+  // The name alone does not say it: a disabled user is refused by the same.
+  error.name === 'NotAuthorizedException' && /incorrect username or password/i.test(error.message) ? 'wrongPassword' : MEANINGS[error.name]
 
 interface Props {
   config: Config
@@ -23,14 +33,17 @@ interface Props {
 }
 
 export default function SignIn({ config, auth, error, again, onDone }: Props) {
-  const t = useT()
+  const { t, language } = useI18n()
   const [failure, setFailure] = useState(error)
   const [busy, setBusy] = useState(false)
   const attempt = (action: () => Promise<void>) => {
     setBusy(true)
     setFailure(undefined)
     action()
-      .catch((e: unknown) => setFailure(e instanceof Error ? e.message : String(e)))
+      .catch((e: unknown) => {
+        const meaning = e instanceof Error && language !== 'en' ? meaningOf(e) : undefined
+        setFailure(meaning ? t(meaning) : e instanceof Error ? e.message : String(e))
+      })
       .finally(() => setBusy(false))
   }
   const done = () => {
@@ -151,15 +164,26 @@ function CognitoSteps({ auth, busy, attempt, onDone }: StepsProps) {
     case 'reset': {
       const { username: name } = step
       return (
-        <Form key="reset" busy={busy} label={t('resetPassword')} onSubmit={(v) => go(() => auth.reset(name, v.code ?? '', v.password ?? ''))}>
-          {hint(t('codeSent'))}
-          {code}
-          {fresh}
-        </Form>
+        <>
+          <Form key="reset" busy={busy} label={t('resetPassword')} onSubmit={(v) => go(() => auth.reset(name, v.code ?? '', v.password ?? ''))}>
+            {hint(t('codeSent'))}
+            {code}
+            {fresh}
+          </Form>
+          <div className="mt-5 flex justify-between">
+            {to('signIn', 'backToSignIn')}
+            <button type="button" className={linkClass} onClick={() => go(() => auth.forgot(name))}>{t('resend')}</button>
+          </div>
+        </>
       )
     }
     case 'newPassword':
-      return <Form key="new" busy={busy} label={t('signIn')} onSubmit={(v) => go(() => auth.challenge(v.password ?? ''))}>{fresh}</Form>
+      return (
+        <>
+          <Form key="new" busy={busy} label={t('signIn')} onSubmit={(v) => go(() => auth.challenge(v.password ?? ''))}>{fresh}</Form>
+          <div className="mt-5">{to('signIn', 'backToSignIn')}</div>
+        </>
+      )
     case 'totpSetup':
       return (
         <Form key="setup" busy={busy} label={t('signIn')} onSubmit={(v) => go(() => auth.challenge(v.code ?? ''))}>
@@ -167,6 +191,7 @@ function CognitoSteps({ auth, busy, attempt, onDone }: StepsProps) {
           <p className="rounded-lg bg-soft px-3 py-2 font-mono text-sm break-all select-all" dir="ltr">{step.secret}</p>
           <a href={step.uri} className={linkClass}>otpauth://</a>
           {code}
+          <div>{to('signIn', 'backToSignIn')}</div>
         </Form>
       )
     case 'totp':
@@ -174,6 +199,7 @@ function CognitoSteps({ auth, busy, attempt, onDone }: StepsProps) {
         <Form key="totp" busy={busy} label={t('signIn')} onSubmit={(v) => go(() => auth.challenge(v.code ?? ''))}>
           {hint(t('totp'))}
           {code}
+          <div>{to('signIn', 'backToSignIn')}</div>
         </Form>
       )
     case 'done':

@@ -4,17 +4,34 @@ import { read, write } from './storage'
 
 export type Theme = 'light' | 'dark' | 'system'
 
-export function useTheme() {
-  const [theme, set] = useState<Theme>(() => (read('theme') as Theme | null) ?? 'system')
-  useEffect(() => {
-    const system = matchMedia('(prefers-color-scheme: dark)')
-    const apply = () => document.documentElement.classList.toggle('dark', theme === 'dark' || (theme === 'system' && system.matches))
-    write('theme', theme === 'system' ? null : theme)
+const stored = (): Theme => (read('theme') as Theme | null) ?? 'system'
+/** Beside the storage, which may be blocked. */
+let chosen = stored()
+
+const apply = () => {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches
+  document.documentElement.classList.toggle('dark', chosen === 'dark' || (chosen === 'system' && dark))
+}
+
+/** Goes along, for as long as the page stands, when the system changes or the reader chooses in another tab. */
+export function followTheme(): void {
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', apply)
+  addEventListener('storage', (e) => {
+    if (e.key !== 'theme') return
+    chosen = stored()
     apply()
-    system.addEventListener('change', apply)
-    return () => system.removeEventListener('change', apply)
-  }, [theme])
-  return [theme, set] as const
+  })
+}
+
+export function useTheme() {
+  const [theme, set] = useState(chosen)
+  const choose = (next: Theme) => {
+    chosen = next
+    write('theme', next === 'system' ? null : next)
+    apply()
+    set(next)
+  }
+  return [theme, choose] as const
 }
 
 const linear = (channel: number) => {
