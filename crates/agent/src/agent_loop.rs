@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -341,16 +342,20 @@ impl Turn {
             return Said::Failed(ModelError::new(ModelErrorKind::BadRequest, message));
         }
         let mut stream = self.agent.model.stream(request);
-        // Made once a call, not once a token.
-        let cancel = self.cx.cancel.clone();
-        let mut cancelled = std::pin::pin!(cancel.cancelled());
-        let mut late = std::pin::pin!(tokio::time::sleep_until(self.deadline));
+        // Made once a call, not once a token, and looked at only when they wake up: `FuturesUnordered` knows.
+        let (cancel, deadline) = (self.cx.cancel.clone(), self.deadline);
+        let mut interrupted = FuturesUnordered::from_iter([async move {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => Outcome::Cancelled,
+                () = tokio::time::sleep_until(deadline) => Outcome::MaxSeconds,
+            }
+        }]);
         let mut answer = Answer::new(self);
         loop {
             let item = tokio::select! {
                 biased;
-                () = &mut cancelled => break Said::Over(Outcome::Cancelled),
-                () = &mut late => break Said::Over(Outcome::MaxSeconds),
+                Some(outcome) = interrupted.next() => break Said::Over(outcome),
                 item = stream.next() => item,
             };
             match item {

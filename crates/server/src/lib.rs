@@ -1,5 +1,6 @@
 //! Everything of Loquat that has a socket: HTTP, sessions, runs, dialects, models, tools.
 
+mod alarm;
 pub mod app;
 pub mod assemble;
 pub mod auth;

@@ -12,6 +12,7 @@ use reqwest::{Client, Url};
 use tokio::time::timeout;
 
 use super::config::Timeouts;
+use super::silence::Silence;
 use super::sse::{SseEvent, SseParser};
 use crate::telemetry::scope;
 use crate::tls;
@@ -205,8 +206,7 @@ pub(crate) fn events<D: Decode>(
         decoder,
         ready: VecDeque::new(),
         failure: None,
-        timeouts,
-        heard: false,
+        silence: Silence::new(timeouts),
     });
     futures_util::stream::unfold(reader, |mut reader| async move {
         let item = reader.next().await?;
@@ -224,8 +224,7 @@ struct Reader<D> {
     ready: VecDeque<ModelEvent>,
     /// The failure that follows them.
     failure: Option<ModelError>,
-    timeouts: Timeouts,
-    heard: bool,
+    silence: Silence,
 }
 
 impl<D: Decode> Reader<D> {
@@ -238,10 +237,8 @@ impl<D: Decode> Reader<D> {
                 return Some(Err(error));
             }
             let body = self.body.as_mut()?;
-            let limit = if self.heard { self.timeouts.between_bytes } else { self.timeouts.first_byte };
-            let cause = match timeout(limit, body.next()).await {
+            let cause = match self.silence.bound(|cx| body.poll_next_unpin(cx)).await {
                 Ok(Some(Ok(chunk))) => {
-                    self.heard = true;
                     self.parser.feed(&chunk);
                     self.decode();
                     continue;
@@ -255,7 +252,7 @@ impl<D: Decode> Reader<D> {
                         format!("the answer of {} was cut ({})", self.decoder.provider(), root(&error));
                     ModelError::new(ModelErrorKind::Truncated, what)
                 }
-                Err(_) => silent(self.decoder.provider(), limit, !self.heard),
+                Err(over) => silent(self.decoder.provider(), over.limit, over.first),
             };
             self.body = None;
             self.failure = self.decoder.end(cause, &mut self.ready).err();

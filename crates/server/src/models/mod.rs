@@ -17,6 +17,7 @@ mod marked;
 mod openai;
 mod params;
 mod resilience;
+mod silence;
 pub mod sse;
 
 pub use build::{BuildContext, BuildError, LocalFactory, build};

@@ -4,9 +4,12 @@
 //! (the agent goes on only when the next event is asked for); the session is committed before the terminal event is
 //! shown.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use loquat_agent::event::{Event, Outcome};
 use loquat_agent::message::Message;
@@ -153,6 +156,27 @@ async fn hold_while_calling(
     }
 }
 
+/// What comes between the events of a run.
+enum Interruption {
+    /// It is time to say that the run is alive.
+    SignOfLife,
+    /// The host's time is up.
+    OutOfTime,
+}
+
+async fn sign_of_life() -> Interruption {
+    tokio::time::sleep(SIGN_OF_LIFE).await;
+    Interruption::SignOfLife
+}
+
+async fn out_of_time(run: Arc<Run>) -> Interruption {
+    run.pause.cancelled().await;
+    if let Some(by) = run.pause_by() {
+        tokio::time::sleep_until(by).await;
+    }
+    Interruption::OutOfTime
+}
+
 /// Keeps and shows events.
 struct Keeper {
     run: Arc<Run>,
@@ -198,36 +222,31 @@ impl Keeper {
         events: &mut (impl Stream<Item = Event> + Unpin),
         session: Option<&(Sessions, Hold)>,
     ) -> Result<Close, JournalError> {
-        let mut signs = tokio::time::interval(SIGN_OF_LIFE);
-        signs.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        signs.reset();
         if let Some(terminal) = self.keep(early, session).await? {
             return Ok(Close::Over(terminal));
         }
-        let run = Arc::clone(&self.run);
-        let mut out_of_time = std::pin::pin!(async move {
-            run.pause.cancelled().await;
-            if let Some(by) = run.pause_by() {
-                tokio::time::sleep_until(by).await;
-            }
-        });
+        // Looked at only when one of them wakes up, not with every piece of text.
+        let mut interruptions = FuturesUnordered::new();
+        interruptions.push(sign_of_life().left_future());
+        interruptions.push(out_of_time(Arc::clone(&self.run)).right_future());
         loop {
             let first = tokio::select! {
                 biased;
-                _ = signs.tick() => {
-                    if let Some((sessions, _)) = session {
-                        self.journal.alive(later(sessions.clock.now(), sessions.times.lease)).await?;
+                Some(interruption) = interruptions.next() => match interruption {
+                    Interruption::SignOfLife => {
+                        interruptions.push(sign_of_life().left_future());
+                        if let Some((sessions, _)) = session {
+                            self.journal.alive(later(sessions.clock.now(), sessions.times.lease)).await?;
+                        }
+                        continue;
                     }
-                    continue;
-                }
-                () = &mut out_of_time, if !self.cut_by_host => {
-                    if self.can_pause {
-                        return Ok(Close::Paused);
+                    Interruption::OutOfTime if self.can_pause => return Ok(Close::Paused),
+                    Interruption::OutOfTime => {
+                        self.cut_by_host = true;
+                        self.run.cancel.cancel();
+                        continue;
                     }
-                    self.cut_by_host = true;
-                    self.run.cancel.cancel();
-                    continue;
-                }
+                },
                 event = events.next() => event,
             };
             // An agent ends without a terminal event when it was paused.
@@ -238,9 +257,9 @@ impl Keeper {
             // What is there already goes along; nothing is waited for. After an intent nothing more is asked for
             // until it is kept.
             while batch.len() < BATCH && !matches!(batch.last(), Some(Event::ToolCall { .. })) {
-                match events.next().now_or_never() {
-                    Some(Some(event)) => batch.push(event),
-                    Some(None) | None => break,
+                match poll_fn(|cx| Poll::Ready(events.poll_next_unpin(cx))).await {
+                    Poll::Ready(Some(event)) => batch.push(event),
+                    Poll::Ready(None) | Poll::Pending => break,
                 }
             }
             if let Some(terminal) = self.keep(batch, session).await? {

@@ -4,6 +4,7 @@
 //! pieces of text joined, so memory does not grow with slow clients.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::engine::OnDisconnect;
 use super::log::{Entry, Pace};
 use super::run::Run;
+use crate::alarm::Alarm;
 use crate::dialects::{Encoder, Flow, facts};
 use crate::host::ENDS;
 use crate::telemetry::scope;
@@ -39,6 +41,7 @@ pub struct Reader {
     began: u64,
     grown: watch::Receiver<u64>,
     last_sent: Instant,
+    heartbeat: Alarm,
     over: bool,
     on_disconnect: OnDisconnect,
     /// When the host can no longer carry this answer.
@@ -86,6 +89,7 @@ impl Reader {
             began: after,
             grown,
             last_sent: Instant::now(),
+            heartbeat: Alarm::default(),
             over: false,
             on_disconnect,
             ends,
@@ -152,8 +156,9 @@ impl Reader {
             if self.run.handed_over() {
                 return Some(self.tell_to_come_again());
             }
-            let ends = self.ends;
+            let (ends, silent) = (self.ends, self.last_sent + HEARTBEAT);
             tokio::select! {
+                biased;
                 () = async { tokio::time::sleep_until(ends.unwrap_or_else(Instant::now)).await }, if ends.is_some() => {
                     self.ends = None;
                     if self.run.driven() {
@@ -165,7 +170,7 @@ impl Reader {
                 }
                 // The sender lives as long as the run, which we hold.
                 _ = self.grown.changed() => {}
-                () = tokio::time::sleep_until(self.last_sent + HEARTBEAT) => {
+                () = poll_fn(|cx| self.heartbeat.poll_at(silent, cx)) => {
                     self.last_sent = Instant::now();
                     let mut out = Vec::new();
                     self.encoder.heartbeat(&mut out);

@@ -1,8 +1,6 @@
 //! What Bedrock answers when it does not answer, and what the AWS SDK says when it could not ask.
 
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError as StreamError;
-use aws_smithy_types::event_stream::RawMessage;
 use loquat_agent::model::{ModelError, ModelErrorKind};
 
 use crate::models::failure::{self, Words};
@@ -32,9 +30,7 @@ where
             failure
         }
         // The head was good and nothing followed it.
-        SdkError::ResponseError(inner) if inner.raw().status().is_success() => {
-            ModelError::new(ModelErrorKind::Truncated, format!("the answer of {PROVIDER} was cut"))
-        }
+        SdkError::ResponseError(inner) if inner.raw().status().is_success() => cut(),
         SdkError::ResponseError(inner) => {
             let status = inner.raw().status().as_u16();
             let words = Words { provider: PROVIDER, model, key: None, secret: None };
@@ -47,32 +43,23 @@ where
     }
 }
 
-/// A failure in the middle of a stream.
-pub(super) fn in_stream(error: &SdkError<StreamError, RawMessage>) -> ModelError {
-    match error {
-        SdkError::ServiceError(inner) => {
-            let error = inner.err();
-            // Exceptions in a stream carry no code of their own: their kind is the name.
-            let (code, message) = match error {
-                StreamError::InternalServerException(error) => ("InternalServerException", error.message()),
-                StreamError::ModelStreamErrorException(error) => {
-                    ("ModelStreamErrorException", error.message())
-                }
-                StreamError::ServiceUnavailableException(error) => {
-                    ("ServiceUnavailableException", error.message())
-                }
-                StreamError::ThrottlingException(error) => ("ThrottlingException", error.message()),
-                StreamError::ValidationException(error) => ("ValidationException", error.message()),
-                other => (other.code().unwrap_or_default(), other.message()),
-            };
-            service("", code, message.unwrap_or_default(), "in the middle of its answer", None)
-        }
-        SdkError::ResponseError(_) if !chain(error).contains("unexpected end of stream") => ModelError::new(
-            ModelErrorKind::Protocol,
-            format!("{PROVIDER} sent something that is not its protocol"),
-        ),
-        _ => ModelError::new(ModelErrorKind::Truncated, format!("the answer of {PROVIDER} was cut")),
-    }
+/// An exception in the middle of a stream, by its name there (`throttlingException`).
+pub(super) fn in_stream(name: &str, message: &str) -> ModelError {
+    let mut letters = name.chars();
+    // Errors before the stream are called the same, with a capital.
+    let code: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    service("", &code, message, "in the middle of its answer", None)
+}
+
+/// Bytes that are not an event stream.
+pub(super) fn not_the_protocol() -> ModelError {
+    let what = format!("{PROVIDER} sent something that is not its protocol");
+    ModelError::new(ModelErrorKind::Protocol, what)
+}
+
+/// The bytes ended in the middle of a frame, or the connection broke.
+pub(super) fn cut() -> ModelError {
+    ModelError::new(ModelErrorKind::Truncated, format!("the answer of {PROVIDER} was cut"))
 }
 
 fn headers(

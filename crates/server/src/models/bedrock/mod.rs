@@ -1,29 +1,28 @@
-//! Amazon Bedrock, by the AWS SDK's ConverseStream.
+//! Amazon Bedrock: the AWS SDK makes, signs and sends the request; the frames of its answer are read by [`stream`].
 
 mod cache;
 mod decode;
 mod document;
 mod error;
+mod frame;
 pub(super) mod reasoning;
 mod request;
+mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{StalledStreamProtectionConfig, Token};
-use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
-use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
-use aws_sdk_bedrockruntime::types::{ConverseStreamOutput, ServiceTierType};
+use aws_sdk_bedrockruntime::types::ServiceTierType;
 use aws_smithy_http_client::tls::{Provider as TlsProvider, rustls_provider::CryptoMode};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use loquat_agent::model::{Model, ModelError, ModelErrorKind, ModelEvent, ModelRequest, Params};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use loquat_agent::model::{Model, ModelError, ModelEvent, ModelRequest, Params};
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -174,85 +173,13 @@ impl Shared {
                 }
             }
         });
-        let output = match timeout(first_byte, call.send()).await {
-            Ok(Ok(output)) => output,
+        let body = stream::Body::default();
+        match timeout(first_byte, call.interceptor(body.clone()).send()).await {
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error::refused(&self.model, &error)),
             Err(_) => return Err(http::silent(PROVIDER, first_byte, true)),
-        };
-        let reader = Box::new(Reader {
-            receiver: Some(output.stream),
-            decoder: decode::Decoder::default(),
-            ready: VecDeque::new(),
-            failure: None,
-            timeouts: self.timeouts,
-            heard: false,
-        });
-        Ok(futures_util::stream::unfold(reader, |mut reader| async move {
-            let item = reader.next().await?;
-            Some((item, reader))
-        })
-        .boxed())
-    }
-}
-
-type Receiver = EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>;
-
-/// The stream of one answer.
-struct Reader {
-    /// `None` once the end or a failure was reached.
-    receiver: Option<Receiver>,
-    decoder: decode::Decoder,
-    /// Events decoded and not yet handed out.
-    ready: VecDeque<ModelEvent>,
-    /// The failure that follows them.
-    failure: Option<ModelError>,
-    timeouts: Timeouts,
-    heard: bool,
-}
-
-impl Reader {
-    async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
-            }
-            if let Some(error) = self.failure.take() {
-                return Some(Err(error));
-            }
-            let receiver = self.receiver.as_mut()?;
-            let limit = if self.heard { self.timeouts.between_bytes } else { self.timeouts.first_byte };
-            let cause = match timeout(limit, receiver.recv()).await {
-                Ok(Ok(Some(event))) => {
-                    self.heard = true;
-                    if self.decoder.event(event, &mut self.ready)
-                        && let Some(receiver) = self.receiver.take()
-                    {
-                        drain(receiver);
-                    }
-                    continue;
-                }
-                Ok(Ok(None)) => {
-                    let what = format!("{PROVIDER} ended its answer before it was complete");
-                    ModelError::new(ModelErrorKind::Truncated, what)
-                }
-                Ok(Err(error)) => error::in_stream(&error),
-                Err(_) => http::silent(PROVIDER, limit, !self.heard),
-            };
-            self.receiver = None;
-            if self.decoder.stop.is_some() {
-                // After the stop only the usage is missing: the answer is whole.
-                self.decoder.finish(&mut self.ready);
-            } else {
-                self.failure = Some(cause);
-            }
         }
+        // Nothing was kept only if the response had no body: an answer that is cut at its beginning.
+        Ok(stream::events(body.take().ok_or_else(error::cut)?, self.timeouts))
     }
-}
-
-/// Reads the end of a body whose answer is complete, so that its connection is used again.
-fn drain(mut receiver: Receiver) {
-    if matches!(receiver.recv().now_or_never(), Some(Ok(None) | Err(_))) {
-        return;
-    }
-    tokio::spawn(timeout(http::DRAIN, async move { while let Ok(Some(_)) = receiver.recv().await {} }));
 }

@@ -7,7 +7,7 @@ use loquat_agent::message::{
     Content, Document, Image, Message, Reasoning, ReasoningText, Role, Source, ToolContent, ToolResult,
     ToolStatus, ToolUse,
 };
-use loquat_agent::model::{OutputForm, OutputSchema, ToolChoice};
+use loquat_agent::model::{ModelErrorKind, OutputForm, OutputSchema, ToolChoice};
 use loquat_agent::tool::ToolSpec;
 use loquat_bench::mock::{MockServer, Scenario};
 use serde_json::json;
@@ -53,6 +53,69 @@ async fn the_service_learns_the_trace() {
     assert_eq!((header("traceparent"), header("x-amzn-trace-id")), (trace.traceparent(), trace.xray()));
     // A proxy may change them: they are not signed.
     assert!(!header("authorization").contains("x-amzn-trace-id"));
+}
+
+/// The mock's frames are what the AWS SDK takes for ConverseStream, and we read the same in them as it does.
+#[tokio::test]
+async fn reads_what_the_sdk_reads() {
+    use aws_sdk_bedrockruntime::types::ReasoningContentBlockDelta;
+    use aws_sdk_bedrockruntime::types::{
+        ContentBlock, ContentBlockDelta, ConversationRole, ConverseStreamOutput,
+    };
+
+    for words in [
+        "say=\"Hé you\"",
+        "redacted reasoning=5 tokens=40",
+        "tool=add {\"a\":1} tool=now parallel",
+        "stop=max_tokens",
+    ] {
+        let mock = MockServer::start(Scenario::default()).await.unwrap();
+        let config = config(&mock, CLAUDE);
+        let model = Bedrock::new(&config, Provider::of(&config.id).1, crate::aws::loader(None)).unwrap();
+        let message = aws_sdk_bedrockruntime::types::Message::builder()
+            .role(ConversationRole::User)
+            .content(ContentBlock::Text(words.into()))
+            .build()
+            .unwrap();
+        let call = model.shared.client().await.converse_stream().model_id("m").messages(message);
+        let mut theirs = (Vec::new(), String::new(), 0);
+        let mut stream = call.send().await.unwrap().stream;
+        while let Some(event) = stream.recv().await.unwrap() {
+            match event {
+                ConverseStreamOutput::ContentBlockDelta(event) => theirs.0.push(match event.delta.unwrap() {
+                    ContentBlockDelta::Text(text) => text,
+                    ContentBlockDelta::ToolUse(piece) => piece.input,
+                    ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Text(text)) => text,
+                    ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::Signature(text)) => text,
+                    ContentBlockDelta::ReasoningContent(ReasoningContentBlockDelta::RedactedContent(
+                        blob,
+                    )) => base64::Engine::encode(&base64::engine::general_purpose::STANDARD, blob),
+                    other => panic!("{other:?}"),
+                }),
+                ConverseStreamOutput::MessageStop(event) => theirs.1 = event.stop_reason.as_str().to_owned(),
+                ConverseStreamOutput::Metadata(event) => theirs.2 = event.usage.unwrap().output_tokens,
+                _ => {}
+            }
+        }
+        theirs.0.retain(|text| !text.is_empty());
+        let mut ours = (Vec::new(), String::new(), 0);
+        for event in run(&config, ask(words)).await.unwrap() {
+            match event {
+                ModelEvent::Text(text)
+                | ModelEvent::Reasoning(text)
+                | ModelEvent::ReasoningSignature(text)
+                | ModelEvent::RedactedReasoning(text)
+                | ModelEvent::ToolInput { delta: text, .. } => ours.0.push(text),
+                ModelEvent::Usage { usage, .. } => ours.2 = i32::try_from(usage.output_tokens).unwrap(),
+                ModelEvent::Stop(reason) => {
+                    ours.1 = serde_json::to_value(reason).unwrap().as_str().unwrap().to_owned();
+                }
+                other => assert!(matches!(other, ModelEvent::ToolStart { .. }), "{other:?}"),
+            }
+        }
+        assert!(!ours.1.is_empty());
+        assert_eq!(ours, theirs, "{words}");
+    }
 }
 
 #[tokio::test]
