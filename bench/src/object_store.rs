@@ -58,6 +58,12 @@ impl ObjectStore {
             .insert(key.to_owned(), (write, bytes.into()));
     }
 
+    /// Bytes of an object; 0 if there is none.
+    #[must_use]
+    pub fn size(&self, key: &str) -> usize {
+        self.get(key).map_or(0, |(_, bytes)| bytes.len())
+    }
+
     fn get(&self, key: &str) -> Option<(u64, Bytes)> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }

@@ -125,9 +125,11 @@ fn limit_command(port: u16, mock: SocketAddr, translate: bool) -> Result<Command
     Ok(command)
 }
 
-/// The variables that lead Bedrock's clients, ours and boto3, to the mock.
+/// The variables that lead Bedrock's clients, ours and boto3, to the mock, and no others: what is set where the
+/// measurement runs is not what is measured.
 pub(crate) fn bedrock(command: &mut Command, mock: SocketAddr) {
     command
+        .env_clear()
         .env("MODEL_ID", "mock")
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", format!("http://{mock}"))
         .env("AWS_REGION", "us-east-1")
@@ -135,7 +137,6 @@ pub(crate) fn bedrock(command: &mut Command, mock: SocketAddr) {
         // Signed requests, as with a role. A bearer token would be refused by boto3: it goes over TLS only.
         .env("AWS_ACCESS_KEY_ID", "any")
         .env("AWS_SECRET_ACCESS_KEY", "any")
-        .env_remove("AWS_BEARER_TOKEN_BEDROCK")
         .env("AWS_EC2_METADATA_DISABLED", "true");
 }
 

@@ -92,9 +92,12 @@ async fn lengths_on_objects(running: &Running, store: &ObjectStore, lengths: &[u
             .collect();
         let name = format!("long-{length}");
         let file = json!({"session_id": name, "messages": messages, "updated_at": "2026-01-01T00:00:00Z"});
-        store.put(&format!("bench/sessions/{name}.json"), file.to_string());
+        let (key, file) = (format!("bench/sessions/{name}.json"), file.to_string());
+        let written = file.len();
+        store.put(&key, file);
         // The first turn brings the file into our form.
         connection.chat(Some(&name), TURN).await?;
+        ensure!(store.size(&key) > written, "the session was not continued");
         turns.push(turn(running, &mut connection, &name, *length).await?);
     }
     Ok(turns)

@@ -57,7 +57,7 @@ pub async fn measure(
         cpu.push((running.cpu() - before) * 1000.0 / total);
         rate.push(total / seconds);
         // A system that needs much longer than a round for one answer a stream would take the whole evening.
-        if seconds > effort.seconds * 8.0 {
+        if seconds > effort.seconds * 4.0 {
             break;
         }
     }

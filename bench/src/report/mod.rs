@@ -46,6 +46,8 @@ pub(crate) struct Figures {
     levels: Vec<(usize, throughput::Throughput)>,
     split: throughput::Split,
     paced: paced::Paced,
+    /// Memory of a live stream in KiB, and of how many it was measured.
+    memory: (f64, usize),
     stalled: Option<stalled::Stalled>,
 }
 
@@ -87,7 +89,7 @@ pub async fn run(args: Args) -> Result<()> {
         if system.is_peer() && places.python.is_none() {
             continue;
         }
-        println!("{}", system.name());
+        println!("{} (after {:.1} minutes)", system.name(), began.elapsed().as_secs_f64() / 60.0);
         let figures = measure(&places, mock.addr, system, effort, args.quick).await;
         systems.push(figures.with_context(|| system.name().to_owned())?);
     }
@@ -159,9 +161,16 @@ async fn measure(
     let running = system.start(places, mock).await?;
     let target = system.target(running.addr);
     let paced = paced::most(&running, target, direct, first, ceiling).await.context("paced streams")?;
+    drop(running);
+    // So many streams that the one-time costs of the first do not count, and no more than it can carry.
+    let streams = paced.most.map_or(1, |most| most.streams.min(512));
+    let running = system.start(places, mock).await?;
+    let target = system.target(running.addr);
+    let memory = (paced::memory(&running, target, direct, streams).await.context("memory")?, streams);
+    drop(running);
     let stalled = match system {
         System::Loquat | System::LoquatSqlite => Some(stalled::measure(places, mock, system).await?),
         _ => None,
     };
-    Ok(Figures { system, load, start, latency, levels, split, paced, stalled })
+    Ok(Figures { system, load, start, latency, levels, split, paced, memory, stalled })
 }

@@ -92,6 +92,12 @@ fn cpu_at(figures: &Figures, streams: usize) -> f64 {
     level.map_or(0.0, |(_, level)| level.cpu_per_1000)
 }
 
+/// A value that should be at most so much.
+fn bounded(value: f64, most: f64, unit: &str) -> String {
+    let mark = if value <= most { "" } else { "**" };
+    format!("{mark}{} {unit}{mark} (≤ {most})", short(value))
+}
+
 fn most(figures: &Figures) -> f64 {
     figures.paced.most.map_or(0.0, |trial| trial.streams as f64)
 }
@@ -177,9 +183,9 @@ const GOALS: &[Goal] = &[
 fn goals(out: &mut String, measured: &Measured) -> Result<()> {
     let Some(loquat) = of(measured, System::Loquat) else { return Ok(()) };
     out.push_str(
-        "\n## Goals\n\nRatios of one run, Loquat without a store (the limit and the peers store nothing either). The limit is\n\
-         the pass-through that translates. **Bold** falls short of its goal, which stands in brackets.\n\n\
-         | | Loquat ÷ limit | document's peer and Loquat | improved peer and Loquat |\n|---|---|---|---|\n",
+        "\n## Goals\n\nRatios of one run, Loquat without a store (the limits and the peers store nothing either). One limit\n\
+         translates ConverseStream as Loquat does, the other copies bytes. **Bold** falls short of its goal, which stands in brackets.\n\n\
+         | | Loquat ÷ limit: translate | ÷ limit: copy | document's peer and Loquat | improved peer and Loquat |\n|---|---|---|---|---|\n",
     );
     for goal in GOALS {
         let own = (goal.value)(measured, loquat);
@@ -200,24 +206,31 @@ fn goals(out: &mut String, measured: &Measured) -> Result<()> {
         };
         writeln!(
             out,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             goal.what,
             cell(System::Translate, goal.limit),
+            cell(System::Copy, goal.limit),
             cell(System::Peer, goal.document),
             cell(System::PeerImproved, goal.improved)
         )?;
     }
-    let turn = |messages| {
-        measured.sessions.sqlite.iter().find(|turn| turn.messages == messages).map(|turn| turn.cpu_ms)
-    };
-    if let (Some(short_one), Some(long_one)) = (turn(100), turn(10_000)) {
-        let ratio = long_one / short_one;
-        let mark = if ratio <= 3.0 { "" } else { "**" };
-        writeln!(
-            out,
-            "| CPU of a turn at 10 000 messages ÷ at 100 (SQLite) | {mark}{} ×{mark} (≤ 3) | – | – |",
-            short(ratio)
-        )?;
+    let more = |system| of(measured, system).map(|limit| loquat.memory.0 - limit.memory.0);
+    if let (Some(translate), Some(copy)) = (more(System::Translate), more(System::Copy)) {
+        let cell = |kib| bounded(kib, 16.0, "KiB more");
+        writeln!(out, "| memory of a live stream | {} | {} | – | – |", cell(translate), cell(copy))?;
+    }
+    if let (Some(function), Some(peer)) = (&measured.lambda, measured.sizes.peer_packed) {
+        let ratio = peer as f64 / function.package as f64;
+        let mark = if ratio >= 4.0 { "" } else { "**" };
+        let ratio = format!("{mark}{} ×{mark} (≥ 4)", short(ratio));
+        writeln!(out, "| Lambda zip | – | – | {ratio} | {ratio} |")?;
+    }
+    for (store, turns) in [("SQLite", &measured.sessions.sqlite), ("S3", &measured.sessions.s3)] {
+        let turn = |messages| turns.iter().find(|turn| turn.messages == messages).map(|turn| turn.cpu_ms);
+        if let (Some(short_one), Some(long_one)) = (turn(100), turn(10_000)) {
+            let ratio = bounded(long_one / short_one, 3.0, "×");
+            writeln!(out, "| CPU of a turn at 10 000 messages ÷ at 100, {store} | {ratio} | – | – | – |")?;
+        }
     }
     out.push_str(
         "\nA peer's figures per token on short answers are mostly its fixed cost of a request; \"one more token\" is\n\
@@ -301,23 +314,26 @@ fn throughputs(out: &mut String, measured: &Measured) -> Result<()> {
 
 fn streams(out: &mut String, measured: &Measured) -> Result<()> {
     out.push_str(
-        "\n## Most streams at 50 tokens a second\n\nThe p99 of the gaps between tokens stays under 100 ms; the mock and the load generator share the CPUs.\n\n\
-         | | most | p99 gap, ms | KiB a stream | CPUs used | tried |\n|---|---|---|---|---|---|\n",
+        "\n## Most streams at 50 tokens a second\n\nThe p99 of the gaps between tokens stays under 100 ms, and 99 of 100 answers take no more than 1.1 × as long as from\n\
+         the model itself; the mock and the load generator share the CPUs. Memory is that of a process of its own.\n\n\
+         | | most | p99 gap, ms | × as long | CPUs used | KiB a stream (of how many) | tried |\n|---|---|---|---|---|---|---|\n",
     );
     for figures in &measured.systems {
         let tried: Vec<_> = figures.paced.trials.iter().map(|trial| trial.streams.to_string()).collect();
         let tried = tried.join(", ");
+        let (kib, of) = figures.memory;
         match figures.paced.most {
             Some(most) => writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {tried} |",
+                "| {} | {} | {} | {} | {} | {} ({of}) | {tried} |",
                 figures.system.name(),
                 most.streams,
                 short(most.gap_p99_ms),
-                short(most.kib_per_stream),
-                short(most.cpu)
+                short(most.slowdown),
+                short(most.cpus),
+                short(kib)
             )?,
-            None => writeln!(out, "| {} | none | – | – | – | {tried} |", figures.system.name())?,
+            None => writeln!(out, "| {} | none | – | – | – | – | {tried} |", figures.system.name())?,
         }
     }
     out.push_str("\n### Clients that never read\n\n| | clients × tokens | KiB a client after 2 s | after 8 s |\n|---|---|---|---|\n");

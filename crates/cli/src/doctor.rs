@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         println!("{mark:<6} {}: {}\n       {}", finding.code, finding.what, finding.fix);
     }
     if faults > 0 {
-        anyhow::bail!("{faults} faults found");
+        anyhow::bail!("{faults} {} found", if faults == 1 { "fault" } else { "faults" });
     }
     println!("healthy");
     Ok(())

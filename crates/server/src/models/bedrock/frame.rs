@@ -76,7 +76,7 @@ impl Frames {
             return Err(FrameError::Checksum);
         }
         let (total, headers) = (number(bytes, 0) as usize, number(bytes, 4) as usize);
-        if total > MOST || total < PRELUDE + CHECKSUM || headers > total - PRELUDE - CHECKSUM {
+        if !(PRELUDE + CHECKSUM..=MOST).contains(&total) || headers > total - PRELUDE - CHECKSUM {
             return Err(FrameError::Length);
         }
         if bytes.len() < total {
