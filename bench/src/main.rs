@@ -32,6 +32,8 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    // Ten thousand streams are ten thousand descriptors.
+    rlimit::increase_nofile_limit(u64::MAX)?;
     match Args::parse().command {
         Command::Hostile(args) => hostile::run(args).await,
         Command::Lambda(args) => lambda_emulator::run(args).await,

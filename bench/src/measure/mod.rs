@@ -1,5 +1,6 @@
 //! The measurements. Each starts what it needs, checks every byte of text, and returns numbers; `report` writes them down.
 
+pub mod crowd;
 pub mod lambda;
 pub mod latency;
 pub mod paced;

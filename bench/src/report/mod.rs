@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::measure::{Effort, lambda, latency, paced, sessions, stalled, start, throughput};
+use crate::measure::{Effort, crowd, lambda, latency, paced, sessions, stalled, start, throughput};
 use crate::process::load;
 use crate::systems::{Places, System};
 
@@ -56,6 +56,7 @@ pub(crate) struct Figures {
 pub(crate) struct Measured {
     quick: bool,
     direct: latency::Latency,
+    crowd: crowd::Crowd,
     systems: Vec<Figures>,
     sessions: sessions::Sessions,
     sizes: sizes::Sizes,
@@ -84,6 +85,9 @@ pub async fn run(args: Args) -> Result<()> {
     let direct = System::Direct.target(mock.addr);
     println!("the model itself");
     let baseline = latency::measure(direct, direct, effort).await?;
+    // Where fewer files may be open, as many as may.
+    let files = usize::try_from(rlimit::Resource::NOFILE.get()?.0)?.saturating_sub(500);
+    let crowd = crowd::measure(&mock, direct, files.min(if args.quick { 100 } else { 10_000 })).await?;
     let mut systems = Vec::new();
     for system in System::ALL {
         if system.is_peer() && places.python.is_none() {
@@ -114,6 +118,7 @@ pub async fn run(args: Args) -> Result<()> {
     let measured = Measured {
         quick: args.quick,
         direct: baseline,
+        crowd,
         systems,
         sessions,
         sizes,

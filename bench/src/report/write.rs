@@ -336,6 +336,14 @@ fn streams(out: &mut String, measured: &Measured) -> Result<()> {
             None => writeln!(out, "| {} | none | – | – | – | – | {tried} |", figures.system.name())?,
         }
     }
+    let crowd = measured.crowd;
+    writeln!(
+        out,
+        "\nThe mock itself: {} streams at once of a token a second, the tokens of 99 of 100 less than {} ms late, with {} CPUs.",
+        crowd.streams,
+        short(crowd.late_p99_ms),
+        short(crowd.cpus)
+    )?;
     out.push_str("\n### Clients that never read\n\n| | clients × tokens | KiB a client after 2 s | after 8 s |\n|---|---|---|---|\n");
     for figures in &measured.systems {
         if let Some(stalled) = figures.stalled {

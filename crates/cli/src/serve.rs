@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use loquat_server::assemble::{Service, assemble};
 use loquat_server::config::{Config, Flags};
 use loquat_server::host::connections::ConnectionLimits;
-use loquat_server::host::listener;
+use loquat_server::host::{self, listener};
 use loquat_server::{app, telemetry};
 
 /// Serve the agent and its web page.
@@ -40,6 +40,7 @@ impl Args {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let config = Config::load(&args.flags())?;
     telemetry::logs::init(&config.log)?;
+    host::raise_file_limit();
     tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(serve(config))
 }
 
