@@ -229,6 +229,11 @@ impl Emulator {
         let mut command = Command::new(program);
         command
             .args(arguments)
+            // What Lambda sets and nothing else; a home folder is not among it.
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin")
+            .env("LANG", "en_US.UTF-8")
+            .env("TZ", ":UTC")
             .env("AWS_LAMBDA_RUNTIME_API", self.runtime.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "function")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")

@@ -90,7 +90,6 @@ fn environment(mock: SocketAddr) -> Vec<(String, String)> {
         ("LOQUAT_INSECURE", "true"),
         ("LOQUAT_EMF", "false"),
         ("RUST_LOG", "error"),
-        ("HOME", "/nonexistent"),
     ]
     .iter()
     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

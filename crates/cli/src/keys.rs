@@ -47,7 +47,7 @@ enum Command {
 #[allow(clippy::print_stdout, clippy::print_stderr)]
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let flags = Flags { config: args.config, ..Flags::default() };
-    let file = || Ok::<_, anyhow::Error>(KeyFile::within(&Config::load(&flags)?.folders.data));
+    let file = || Ok::<_, anyhow::Error>(KeyFile::within(Config::load(&flags)?.folders.data()?));
     match args.command {
         Command::Add { name, print: true, .. } => {
             let (stored, key) = NamedKey::generate(&name, None, false);

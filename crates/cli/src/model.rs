@@ -22,7 +22,7 @@ enum Command {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let Command::Fetch = args.command;
     let config = Config::load(&Flags::default())?;
-    let target = weights_file(&config.folders.models);
+    let target = weights_file(config.folders.models()?);
     let mut shown = 0;
     let fetched = fetch::fetch(&target, &mut |progress| match progress {
         Progress::Download(bytes, of) => {

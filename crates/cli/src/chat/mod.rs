@@ -72,7 +72,7 @@ async fn connect(args: &Args) -> anyhow::Result<(Client, Option<PathBuf>)> {
     config.auth = AuthConfig::default();
     config.http.host = [127, 0, 0, 1].into();
     telemetry::logs::init(&config.log)?;
-    let history = config.folders.data.join("chat-history.txt");
+    let history = config.folders.data().ok().map(|folder| folder.join("chat-history.txt"));
     let service = assemble(&config)?;
     if let Some(note) = &service.model_note {
         eprintln!("{note}\n");
@@ -84,7 +84,7 @@ async fn connect(args: &Args) -> anyhow::Result<(Client, Option<PathBuf>)> {
     let limits = ConnectionLimits::from(&config.limits);
     let (never, nor_now) = (std::future::pending(), std::future::pending());
     tokio::spawn(listener::serve(socket, router, engine, limits, config.http.drain, never, nor_now));
-    Ok((Client::new(&format!("http://{address}"), None)?, Some(history)))
+    Ok((Client::new(&format!("http://{address}"), None)?, history))
 }
 
 /// One message from a pipe, its answer to standard output.

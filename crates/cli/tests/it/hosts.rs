@@ -21,7 +21,6 @@ fn environment(model: &ModelServer, more: &[(&str, &str)]) -> Vec<(String, Strin
         ("OPENAI_API_KEY", "sk-canary-key"),
         ("AUTH_TYPE", "None"),
         ("LOQUAT_INSECURE", "true"),
-        ("HOME", "/nonexistent"),
     ];
     own.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

@@ -7,6 +7,7 @@ pub(super) use without::{factory, installed, note};
 
 #[cfg(feature = "local-model")]
 mod with {
+    use std::path::Path;
     use std::sync::Arc;
 
     use loquat_agent::model::Model;
@@ -18,13 +19,13 @@ mod with {
     /// Makes local models; the weights are read in the background, so that the first message waits less.
     #[allow(clippy::unnecessary_wraps, reason = "builds without the model give none")]
     pub(in crate::assemble) fn factory(config: &Config) -> Option<Arc<LocalFactory>> {
-        let models = config.folders.models.clone();
+        let models = config.folders.models().map(Path::to_owned);
         Some(Arc::new(move |model| {
             let (_, name) = Provider::of(&model.id);
-            let parsed = LocalConfig::parse(name, &models).map_err(|reason| BuildError::Local {
-                id: model.id.clone(),
-                reason: format!("expected {reason}"),
-            })?;
+            let wrong = |reason| BuildError::Local { id: model.id.clone(), reason };
+            let models = models.as_ref().map_err(|error| wrong(error.to_string()))?;
+            let parsed =
+                LocalConfig::parse(name, models).map_err(|reason| wrong(format!("expected {reason}")))?;
             let local = LocalModel::new(LocalConfig { params: model.params.clone(), ..parsed });
             if local.is_installed() {
                 local.start_loading();
@@ -38,7 +39,7 @@ mod with {
         if provider != Provider::Local {
             return None;
         }
-        LocalConfig::parse(name, &config.folders.models).ok().map(LocalModel::new)
+        LocalConfig::parse(name, config.folders.models().ok()?).ok().map(LocalModel::new)
     }
 
     /// Whether the model that answers is on this machine.

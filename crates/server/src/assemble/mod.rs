@@ -111,7 +111,7 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
     let config = &config;
     let auth: Arc<dyn Authenticator> = match own.auth {
         Some(auth) => auth,
-        None => config.auth.build(Some(&config.folders.data), host)?,
+        None => config.auth.build(config.folders.data().ok(), host)?,
     };
     let signs_in = auth.kind() != "none";
     let exposure = match host {
@@ -198,7 +198,7 @@ fn sessions(config: &Config) -> Result<(Option<Sessions>, String), AssembleError
             Ok((Some(sessions), "memory (gone when the server stops)".into()))
         }
         StoreConfig::Sqlite => {
-            let folder = &config.folders.data;
+            let folder = config.folders.data().map_err(|error| AssembleError::Store(error.to_string()))?;
             let path = folder.join("loquat.db");
             std::fs::create_dir_all(folder)
                 .map_err(|error| AssembleError::Store(format!("{}: {error}", folder.display())))?;

@@ -60,7 +60,7 @@ pub(super) fn secretive(key: &str) -> bool {
 }
 
 /// The platform's folders, unless others are named.
-pub(super) fn folders(raw: &RawConfig, env: &BTreeMap<String, String>) -> Result<Folders, ConfigError> {
+pub(super) fn folders(raw: &RawConfig, env: &BTreeMap<String, String>) -> Folders {
     let absolute = |name: &str| env.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = absolute("HOME").or_else(|| absolute("USERPROFILE"));
     let usual = |xdg: &str, mac: &str, unix: &str| {
@@ -69,18 +69,9 @@ pub(super) fn folders(raw: &RawConfig, env: &BTreeMap<String, String>) -> Result
         }
         absolute(xdg).or_else(|| home.as_ref().map(|home| home.join(unix))).map(|path| path.join("loquat"))
     };
-    let nowhere = |key: &str| ConfigError {
-        place: "environment".into(),
-        key: key.into(),
-        value: "not set".into(),
-        expected: format!("a folder, since there is no home folder (set LOQUAT_{})", key.to_uppercase()),
-    };
     let data = usual("XDG_DATA_HOME", "Library/Application Support", ".local/share");
     let models = usual("XDG_CACHE_HOME", "Library/Caches", ".cache").map(|cache| cache.join("models"));
-    Ok(Folders {
-        data: raw.data_dir.clone().or(data).ok_or_else(|| nowhere("data_dir"))?,
-        models: raw.model_dir.clone().or(models).ok_or_else(|| nowhere("model_dir"))?,
-    })
+    Folders { data: raw.data_dir.clone().or(data), models: raw.model_dir.clone().or(models) }
 }
 
 /// As much of a value as a line of an error has room for.

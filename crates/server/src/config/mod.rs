@@ -197,13 +197,39 @@ pub struct LogConfig {
     pub function: Option<String>,
 }
 
-/// Folders.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Folders. A process without a home folder, such as a Lambda function, has none unless they are named; it needs them only
+/// for what it keeps on its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folders {
+    data: Option<PathBuf>,
+    models: Option<PathBuf>,
+}
+
+impl Folders {
     /// Sessions, run logs, keys.
-    pub data: PathBuf,
+    ///
+    /// # Errors
+    /// There is no home folder, and no other was named.
+    pub fn data(&self) -> Result<&Path, ConfigError> {
+        named(self.data.as_deref(), "data_dir")
+    }
+
     /// Fetched models.
-    pub models: PathBuf,
+    ///
+    /// # Errors
+    /// There is no home folder, and no other was named.
+    pub fn models(&self) -> Result<&Path, ConfigError> {
+        named(self.models.as_deref(), "model_dir")
+    }
+}
+
+fn named<'a>(folder: Option<&'a Path>, key: &str) -> Result<&'a Path, ConfigError> {
+    folder.ok_or_else(|| ConfigError {
+        place: "environment".into(),
+        key: key.into(),
+        value: "not set".into(),
+        expected: format!("a folder, since there is no home folder (set LOQUAT_{})", key.to_uppercase()),
+    })
 }
 
 /// What the command line says; it wins over everything else.
@@ -275,7 +301,7 @@ impl Config {
         places: &file::Places,
     ) -> Result<Self, ConfigError> {
         let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
-        let folders = file::folders(&raw, env)?;
+        let folders = file::folders(&raw, env);
         let prompt = agent::prompt(&raw, &folder, places)?;
         let models = agent::models(&raw, &folder, env, places)?;
         let positive = |key: &'static str, value: Option<u64>, default: u64| match value {

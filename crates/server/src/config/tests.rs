@@ -27,7 +27,24 @@ fn the_defaults_need_nothing() {
         ContextConfig { strategy: ContextStrategyName::SlidingWindow, window: 20, tokens: 32_000 }
     );
     assert_eq!(config.runs.session_ttl, Duration::from_secs(24 * 60 * 60));
-    assert!(config.folders.data.starts_with("/home/me"));
+    assert!(config.folders.data().unwrap().starts_with("/home/me"));
+}
+
+/// A Lambda function has no home folder.
+#[test]
+fn folders_are_missed_only_where_they_are_needed() {
+    let config = Config::from(&Flags::default(), &BTreeMap::new()).unwrap();
+    let missing = config.folders.data().unwrap_err().to_string();
+    assert!(missing.contains("data_dir") && missing.contains("LOQUAT_DATA_DIR"), "{missing}");
+    let Err(error) = crate::assemble::assemble(&config) else { panic!("SQLite without a folder") };
+    assert!(error.to_string().contains("LOQUAT_DATA_DIR"), "{error}");
+
+    let missing = config.folders.models().unwrap_err().to_string();
+    assert!(missing.contains("LOQUAT_MODEL_DIR"), "{missing}");
+    let env =
+        [("LOQUAT_DATA_DIR", "/var/lib/loquat")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from(&Flags::default(), &BTreeMap::from(env)).unwrap();
+    assert_eq!(config.folders.data().unwrap(), std::path::Path::new("/var/lib/loquat"));
 }
 
 #[test]
@@ -113,7 +130,6 @@ fn a_wrong_setting_says_where_what_and_what_was_expected() {
         ("", vec![("TOOLS_CONFIG", "{}")]),
         ("", vec![("CONTEXT_STRATEGY", "Magic")]),
         ("", vec![("SYSTEM_PROMPT_S3_KEY", "k")]),
-        ("", vec![("HOME", "")]),
     ];
     let report: Vec<String> = wrong
         .iter()
