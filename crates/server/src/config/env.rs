@@ -43,7 +43,7 @@ pub static VARIABLES: &[Variable] = variables! {
     "HOST" "host" host, address "The address to listen on.";
     "PORT" "port" port, number "The port to listen on; 0 lets the system choose.";
     "LOQUAT_INSECURE" "insecure" insecure, boolean "Listen beyond this machine although nobody signs in.";
-    "LOQUAT_STORE" "store" store, text "Where sessions are kept: sqlite, memory, none, s3://…, gs://…, az://….";
+    "LOQUAT_STORE" "store" store, text "Where sessions are kept: sqlite, memory, none, s3://…, gs://…, az://…. On Lambda none unless it is said.";
     "SESSION_BUCKET" "session_bucket" session_bucket, text "The S3 bucket of sessions; chooses S3.";
     "LOQUAT_SESSION_KMS_KEY" "session_kms_key" session_kms_key, text "The KMS key that encrypts sessions on S3.";
     "LOQUAT_SESSION_TTL" "session_ttl" session_ttl, text "How long a session lives after its last change (24h).";

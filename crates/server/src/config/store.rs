@@ -28,6 +28,10 @@ pub(super) fn store(
             return Err(places.wrong("session_bucket", "\"\"", "the name of a bucket"));
         }
         (None | Some("s3"), Some(bucket)) => object(format!("s3://{bucket}")),
+        // As in the reference: without a bucket every message stands alone. A function's disk is gone with it.
+        (None, None) if env.get("AWS_LAMBDA_FUNCTION_NAME").is_some_and(|name| !name.is_empty()) => {
+            StoreConfig::None
+        }
         (None | Some("sqlite"), None) => StoreConfig::Sqlite,
         (Some("memory"), None) => StoreConfig::Memory,
         (Some("none"), None) => StoreConfig::None,

@@ -48,6 +48,16 @@ fn folders_are_missed_only_where_they_are_needed() {
 }
 
 #[test]
+fn a_lambda_function_keeps_nothing_unless_told() {
+    let function = ("AWS_LAMBDA_FUNCTION_NAME", "f");
+    let model = ("MODEL_ID", "m");
+    assert_eq!(load("", &[model, function]).unwrap().store, StoreConfig::None);
+    assert_eq!(load("store = \"sqlite\"", &[model, function]).unwrap().store, StoreConfig::Sqlite);
+    let kept = load("", &[model, function, ("SESSION_BUCKET", "chats")]).unwrap().store;
+    assert!(matches!(kept, StoreConfig::Object { url, .. } if url == "s3://chats"));
+}
+
+#[test]
 fn the_references_variables_keep_their_meaning() {
     let config = load(
         "store = \"memory\"",
