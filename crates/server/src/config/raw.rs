@@ -49,7 +49,8 @@ pub struct RawConfig {
     pub port: Option<u16>,
     /// Listen beyond this machine although nobody signs in.
     pub insecure: Option<bool>,
-    /// Where sessions are kept: `sqlite`, `memory`, `none`, `s3://…`, `gs://…`, `az://…`.
+    /// Where sessions are kept: `sqlite`, `memory`, `none`, `s3://…`, `gs://…`, `az://…`. On Lambda `none`
+    /// unless it is said.
     pub store: Option<String>,
     /// The S3 bucket of sessions; chooses S3.
     pub session_bucket: Option<String>,
