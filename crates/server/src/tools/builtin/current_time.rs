@@ -8,6 +8,15 @@ use serde_json::{Value, json};
 use super::text;
 use crate::tools::config::CurrentTimeConfig;
 
+/// A zone by its IANA name. UTC, the default, is not looked up: the first look walks through all the zones of the system,
+/// which is half the work of a start.
+pub(crate) fn zone(name: &str) -> Option<TimeZone> {
+    if name.eq_ignore_ascii_case("UTC") {
+        return Some(TimeZone::UTC);
+    }
+    TimeZone::get(name).ok()
+}
+
 pub(crate) struct CurrentTime {
     spec: ToolSpec,
     zone: TimeZone,
@@ -15,7 +24,8 @@ pub(crate) struct CurrentTime {
 
 impl CurrentTime {
     pub(crate) fn new(config: &CurrentTimeConfig) -> Result<Self, String> {
-        let zone = TimeZone::get(&config.timezone).map_err(|error| error.to_string())?;
+        let zone =
+            zone(&config.timezone).ok_or_else(|| format!("{} is not a time zone", config.timezone))?;
         let schema = json!({
             "type": "object",
             "properties": {
@@ -36,9 +46,9 @@ impl CurrentTime {
     fn answer(&self, input: &Value, now: Timestamp) -> ToolOutput {
         let zone = match text(input, "timezone") {
             None => self.zone.clone(),
-            Some(name) => match TimeZone::get(name) {
-                Ok(zone) => zone,
-                Err(_) => {
+            Some(name) => match zone(name) {
+                Some(zone) => zone,
+                None => {
                     return ToolOutput::error(format!(
                         "\"{name}\" is not a time zone that is known here. Use an IANA name like Europe/Berlin or UTC."
                     ));

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{BuiltinTool, McpConfig, ToolConfigError, ToolsConfig};
 use crate::secret::Secret;
+use crate::tools::builtin::current_time;
 
 /// What the reference's tools find in their environment and cannot do without.
 const AWS_NAMES: &[&str] = &[
@@ -89,12 +90,12 @@ impl ToolsConfig {
         {
             return Err(ToolConfigError::new("builtin.retrieve.results", "expected 1 to 100"));
         }
-        jiff::tz::TimeZone::get(&self.builtin.current_time.timezone).map_err(|_| {
-            ToolConfigError::new(
+        if current_time::zone(&self.builtin.current_time.timezone).is_none() {
+            return Err(ToolConfigError::new(
                 "builtin.current_time.timezone",
                 "expected an IANA time zone like Europe/Berlin",
-            )
-        })?;
+            ));
+        }
         let mut names = BTreeSet::new();
         let mut source = |key: String, name: &str| -> Result<(), ToolConfigError> {
             let ok = (1..=32).contains(&name.len())
