@@ -13,7 +13,7 @@ use loquat_agent::event::{Event, Usage};
 use loquat_server::dialects::{Facts, encoder};
 use loquat_server::ids::Id;
 use loquat_server::runs::log::{Entry, Log};
-use loquat_server::runs::run::{DialectName, Form, RunInfo, Terms};
+use loquat_server::runs::run::{DialectName, Form, RunInfo};
 
 /// Events that are timed in one go.
 const ROUND: u64 = 10_000;
@@ -28,16 +28,7 @@ fn main() {
     }
     println!("{:<18} {:>10} {:>10} {:>12}", "dialect", "first ns", "last ns", "bytes/event");
     let mut slow = Vec::new();
-    for dialect in [
-        DialectName::Chat,
-        DialectName::AgUi,
-        DialectName::AiSdk,
-        DialectName::Openai,
-        DialectName::OpenaiResponses,
-        DialectName::Agentcore,
-        DialectName::A2a,
-        DialectName::Mcp,
-    ] {
+    for dialect in DialectName::ALL {
         // The best of three tries: what disturbs a measurement only ever adds.
         let (first, last, bytes) = (0..3).map(|_| measure(dialect)).min_by_key(|(_, last, _)| *last).unwrap();
         println!("{dialect:<18?} {:>10} {:>10} {bytes:>12}", first.as_nanos(), last.as_nanos());
@@ -51,16 +42,8 @@ fn main() {
 /// An event's time in the first and in the last round, and its bytes.
 fn measure(dialect: DialectName) -> (Duration, Duration, usize) {
     let form = Form::of(dialect);
-    let info = RunInfo {
-        id: Id::new(),
-        session_id: Id::new(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        history_length: 0,
-        form: form.clone(),
-        continues: None,
-        client_tools: Vec::new(),
-        terms: Terms::default(),
-    };
+    let info = RunInfo::new(Id::new(), Id::new(), jiff::Timestamp::UNIX_EPOCH);
+    let info = RunInfo { form: form.clone(), ..info };
     let log = Log::default();
     let facts = Facts {
         info: &info,

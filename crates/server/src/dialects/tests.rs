@@ -15,15 +15,10 @@ use crate::runs::log::Pace;
 
 /// What is known of a run whose client brought these tools.
 pub(super) fn info(client_tools: &[&str]) -> RunInfo {
+    let id = |text: &str| Id::parse(text).unwrap();
     RunInfo {
-        id: Id::parse("run").unwrap(),
-        session_id: Id::parse("session").unwrap(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        history_length: 0,
-        form: Form::default(),
-        continues: None,
         client_tools: client_tools.iter().map(|name| (*name).to_owned()).collect(),
-        terms: crate::runs::run::Terms::default(),
+        ..RunInfo::new(id("run"), id("session"), jiff::Timestamp::UNIX_EPOCH)
     }
 }
 

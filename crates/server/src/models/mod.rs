@@ -1,6 +1,6 @@
 //! Models of the providers people use, and what keeps a call alive when they misbehave.
 //!
-//! [`build`] makes one [`Model`](loquat_agent::model::Model) of a list of [`ModelConfig`]s. Nothing here reads the
+//! [`build()`] makes one [`Model`](loquat_agent::model::Model) of a list of [`ModelConfig`]s. Nothing here reads the
 //! environment; only the AWS SDK does, by its own rules, at the first call.
 
 mod anthropic;

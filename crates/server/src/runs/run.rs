@@ -45,6 +45,23 @@ pub struct RunInfo {
     pub terms: Terms,
 }
 
+impl RunInfo {
+    /// Of the first run of a session, asked for in the usual form and with nothing beside the message.
+    #[must_use]
+    pub fn new(id: RunId, session_id: SessionId, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            session_id,
+            created_at,
+            history_length: 0,
+            form: Form::default(),
+            continues: None,
+            client_tools: Vec::new(),
+            terms: Terms::default(),
+        }
+    }
+}
+
 /// What a request asked for beside its message. It is in the log so that another process can go on with the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
@@ -112,6 +129,20 @@ pub enum DialectName {
     A2a,
     /// The Model Context Protocol.
     Mcp,
+}
+
+impl DialectName {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Chat,
+        Self::AgUi,
+        Self::AiSdk,
+        Self::Openai,
+        Self::OpenaiResponses,
+        Self::Agentcore,
+        Self::A2a,
+        Self::Mcp,
+    ];
 }
 
 /// One run. Shared by the task that drives it and by its readers.

@@ -12,7 +12,7 @@ use super::document::{Document, Lease, Unreadable};
 use super::repair;
 use crate::ids::RunId;
 use crate::runs::journal::{Ending, Stored};
-use crate::runs::run::{Form, RunInfo, Terms};
+use crate::runs::run::RunInfo;
 
 /// What a session knows of a run: of the one that holds it, or of one whose messages it has; else `None`.
 ///
@@ -25,16 +25,9 @@ pub fn info_of(document: &Document, run: &RunId) -> Result<Option<RunInfo>, Unre
     let messages = document.last(document.count())?;
     let Some(first) = messages.iter().position(|message| is_of(message, run)) else { return Ok(None) };
     let created_at = messages[first].metadata.get("created_at").and_then(Value::as_str);
-    Ok(Some(RunInfo {
-        id: run.clone(),
-        session_id: document.head.session_id.clone(),
-        created_at: created_at.and_then(|time| time.parse().ok()).unwrap_or(document.head.updated_at),
-        history_length: first,
-        form: Form::default(),
-        continues: None,
-        client_tools: Vec::new(),
-        terms: Terms::default(),
-    }))
+    let created_at = created_at.and_then(|time| time.parse().ok()).unwrap_or(document.head.updated_at);
+    let info = RunInfo::new(run.clone(), document.head.session_id.clone(), created_at);
+    Ok(Some(RunInfo { history_length: first, ..info }))
 }
 
 /// The run that holds a session.
@@ -44,14 +37,8 @@ pub fn info_of_lease(document: &Document, lease: &Lease) -> RunInfo {
         return (**info).clone();
     }
     RunInfo {
-        id: lease.id.clone(),
-        session_id: document.head.session_id.clone(),
-        created_at: document.head.updated_at,
         history_length: document.count().saturating_sub(usize::from(!lease.resumes)),
-        form: Form::default(),
-        continues: None,
-        client_tools: Vec::new(),
-        terms: Terms::default(),
+        ..RunInfo::new(lease.id.clone(), document.head.session_id.clone(), document.head.updated_at)
     }
 }
 

@@ -14,6 +14,8 @@ pub mod service;
 #[cfg(test)]
 mod simulation;
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod watched;
 
 /// Up to `millis` milliseconds, other for every caller, so that those who met do not meet again.
 pub(crate) fn jitter(millis: u32) -> std::time::Duration {

@@ -6,45 +6,22 @@ use loquat_agent::event::{Event, Usage};
 use loquat_server::dialects::{Facts, encoder};
 use loquat_server::ids::Id;
 use loquat_server::runs::log::{Entry, Log, Pace};
-use loquat_server::runs::run::{DialectName, Form, RunInfo, Terms};
+use loquat_server::runs::run::{DialectName, Form, RunInfo};
 
 /// Events that are counted in one go.
 const ROUND: u64 = 1_000;
 /// The rounds between the first that is counted and the last.
 const BETWEEN: u64 = 50;
 
-const DIALECTS: [DialectName; 8] = [
-    DialectName::Chat,
-    DialectName::AgUi,
-    DialectName::AiSdk,
-    DialectName::Openai,
-    DialectName::OpenaiResponses,
-    DialectName::Agentcore,
-    DialectName::A2a,
-    DialectName::Mcp,
-];
-
 fn started() -> Event {
     Event::Started { model: "test/model".into() }
 }
 
-/// What a run of this form is known by from its start.
-fn info(form: &Form) -> RunInfo {
-    RunInfo {
-        id: Id::new(),
-        session_id: Id::new(),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        history_length: 0,
-        form: form.clone(),
-        continues: None,
-        client_tools: Vec::new(),
-        terms: Terms::default(),
-    }
-}
-
 /// What encoding a round of text events allocates, early and late in one run.
 fn early_and_late(form: &Form) -> (AllocationInfo, AllocationInfo) {
-    let (info, log) = (info(form), Log::default());
+    let info = RunInfo::new(Id::new(), Id::new(), jiff::Timestamp::UNIX_EPOCH);
+    let info = RunInfo { form: form.clone(), ..info };
+    let log = Log::default();
     let facts = Facts {
         info: &info,
         usage: Usage::default(),
@@ -78,7 +55,7 @@ fn early_and_late(form: &Form) -> (AllocationInfo, AllocationInfo) {
 
 #[test]
 fn a_text_event_takes_as_much_memory_late_in_a_run_as_early() {
-    for dialect in DIALECTS {
+    for dialect in DialectName::ALL {
         for all in [false, true] {
             let form = Form { all, ..Form::of(dialect) };
             let (early, late) = early_and_late(&form);

@@ -21,7 +21,7 @@ use crate::dialects::{self, ag_ui, encoder};
 use crate::ids::Id;
 use crate::runs::engine::OnDisconnect;
 use crate::runs::reader::Reader;
-use crate::runs::run::{DialectName, Form, Look, Run, RunInfo, Terms};
+use crate::runs::run::{DialectName, Form, Look, Run, RunInfo};
 
 /// What a client ends up with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -162,14 +162,9 @@ fn without_clients_tools(told: Final) -> Final {
 fn run(events: &[Event], form: &Form) -> Arc<Run> {
     let id = |text: &str| Id::parse(text).unwrap();
     let info = RunInfo {
-        id: id("run-1"),
-        session_id: id("session-1"),
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        history_length: 0,
         form: form.clone(),
-        continues: None,
         client_tools: vec!["locate".into()],
-        terms: Terms::default(),
+        ..RunInfo::new(id("run-1"), id("session-1"), jiff::Timestamp::UNIX_EPOCH)
     };
     let run = Run::new(info, Principal::anonymous().owner().clone());
     let mut question = Message::user("Well?");

@@ -1,54 +1,34 @@
 //! A message that finds its session busy.
 
-use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
-use crate::sessions::blob::{Blob, BlobError, Condition, Durability, Listed, Version};
 use crate::sessions::memory::MemoryBlobs;
+use crate::sessions::watched::{Watched, Watcher};
 
-/// A store one of whose readings of a session arrives late, with what was true when it was made.
+/// Lets one reading of a session arrive late, with what was true when it was made.
 #[derive(Default)]
-struct Late {
-    blobs: MemoryBlobs,
-    held: parking_lot::Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
-}
+struct Late(parking_lot::Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>);
 
 impl Late {
     /// Holds the next reading back. The first channel tells that it was made, the second lets it go.
     fn hold_next(&self) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
         let (made, is_made) = oneshot::channel();
         let (go, may_go) = oneshot::channel();
-        *self.held.lock() = Some((made, may_go));
+        *self.0.lock() = Some((made, may_go));
         (is_made, go)
     }
 }
 
 #[async_trait]
-impl BlobStore for Late {
-    async fn get(&self, key: &str) -> Result<Option<Blob>, BlobError> {
-        let blob = self.blobs.get(key).await;
-        let held = key.starts_with("sessions/").then(|| self.held.lock().take()).flatten();
+impl Watcher for Late {
+    async fn answered(&self, what: &'static str, key: &str) {
+        let reads = what == "get" && key.starts_with("sessions/");
+        let held = reads.then(|| self.0.lock().take()).flatten();
         if let Some((made, may_go)) = held {
             made.send(()).unwrap();
             may_go.await.unwrap();
         }
-        blob
-    }
-    async fn put(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        condition: Condition,
-        durability: Durability,
-    ) -> Result<Version, BlobError> {
-        self.blobs.put(key, bytes, condition, durability).await
-    }
-    async fn delete(&self, key: &str) -> Result<(), BlobError> {
-        self.blobs.delete(key).await
-    }
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, BlobError> {
-        self.blobs.list(prefix, after, limit).await
     }
 }
 
@@ -56,7 +36,7 @@ impl BlobStore for Late {
 /// begun on what was true before, and the model is called once for it.
 #[tokio::test(start_paused = true)]
 async fn a_run_that_ends_while_its_session_is_read_is_not_taken_for_dead() {
-    let late = Arc::new(Late::default());
+    let late = Arc::new(Watched::<MemoryBlobs, Late>::default());
     let store: Arc<dyn BlobStore> = Arc::clone(&late) as _;
     let gate = Arc::new(Semaphore::new(0));
     let mut first = says(&["one"]);
@@ -65,7 +45,7 @@ async fn a_run_that_ends_while_its_session_is_read_is_not_taken_for_dead() {
     let process = Process::on_objects(&store, Clock::tokio(), Arc::clone(&model) as _);
     let one = process.engine.start(request("s", "r1", "first")).await.unwrap();
 
-    let (read_it, go) = late.hold_next();
+    let (read_it, go) = late.watcher.hold_next();
     let engine = Arc::clone(&process.engine);
     let queued = StartRequest { on_busy: OnBusy::Queue, ..request("s", "r2", "second") };
     let two = tokio::spawn(async move { engine.start(queued).await });

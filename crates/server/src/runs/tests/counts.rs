@@ -5,8 +5,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::*;
-use crate::sessions::blob::{Blob, BlobError, Condition, Durability, Listed, Version};
+use crate::sessions::blob::{Condition, Durability};
 use crate::sessions::memory::MemoryBlobs;
+use crate::sessions::watched::{Watched, Watcher};
 
 /// What was asked of the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,48 +17,24 @@ struct Asked {
     at: Instant,
 }
 
-/// A store that notes every request, each of which takes a while.
+/// A store in memory each of whose requests is noted, and takes a while.
+type Counting = Watched<MemoryBlobs, Notes>;
+
 #[derive(Default)]
-struct Counting {
-    blobs: MemoryBlobs,
-    asked: Mutex<Vec<Asked>>,
-}
+struct Notes(Mutex<Vec<Asked>>);
 
 impl Counting {
-    async fn note(&self, what: &'static str, key: &str) {
-        self.asked.lock().push(Asked { what, key: key.to_owned(), at: Instant::now() });
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-
     /// The requests since the last call.
     fn take(&self) -> Vec<Asked> {
-        std::mem::take(&mut *self.asked.lock())
+        std::mem::take(&mut *self.watcher.0.lock())
     }
 }
 
 #[async_trait]
-impl BlobStore for Counting {
-    async fn get(&self, key: &str) -> Result<Option<Blob>, BlobError> {
-        self.note("get", key).await;
-        self.blobs.get(key).await
-    }
-    async fn put(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        condition: Condition,
-        durability: Durability,
-    ) -> Result<Version, BlobError> {
-        self.note("put", key).await;
-        self.blobs.put(key, bytes, condition, durability).await
-    }
-    async fn delete(&self, key: &str) -> Result<(), BlobError> {
-        self.note("delete", key).await;
-        self.blobs.delete(key).await
-    }
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, BlobError> {
-        self.note("list", prefix).await;
-        self.blobs.list(prefix, after, limit).await
+impl Watcher for Notes {
+    async fn asks(&self, what: &'static str, key: &str) {
+        self.0.lock().push(Asked { what, key: key.to_owned(), at: Instant::now() });
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -65,7 +42,7 @@ impl BlobStore for Counting {
 async fn store() -> Arc<Counting> {
     let store = Arc::new(Counting::default());
     let empty = Bytes::from_static(b"{\"sessions\":[]}");
-    store.blobs.put("index.json", empty, Condition::Create, Durability::Full).await.unwrap();
+    store.store.put("index.json", empty, Condition::Create, Durability::Full).await.unwrap();
     store
 }
 
@@ -140,8 +117,8 @@ impl Tool for Effect {
     }
     async fn call(&self, _: Value, cx: ToolContext) -> ToolOutput {
         let mut log = String::new();
-        for listed in self.store.blobs.list("runs/", None, 99).await.unwrap() {
-            let blob = self.store.blobs.get(&listed.key).await.unwrap().unwrap();
+        for listed in self.store.store.list("runs/", None, 99).await.unwrap() {
+            let blob = self.store.store.get(&listed.key).await.unwrap().unwrap();
             log.push_str(std::str::from_utf8(&blob.bytes).unwrap());
         }
         let intent = format!("\"type\":\"tool_call\",\"id\":\"{}\"", cx.call_id);

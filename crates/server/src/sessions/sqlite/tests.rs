@@ -6,41 +6,17 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::sessions::conformance;
+use crate::sessions::watched::{Watched, Watcher};
 
-/// A store in a folder of its own, which lives as long as the store.
-struct Own {
-    store: SqliteBlobs,
-    _folder: TempDir,
-}
-
-#[async_trait]
-impl BlobStore for Own {
-    async fn get(&self, key: &str) -> Result<Option<Blob>, BlobError> {
-        self.store.get(key).await
-    }
-    async fn put(
-        &self,
-        key: &str,
-        bytes: Bytes,
-        condition: Condition,
-        durability: Durability,
-    ) -> Result<Version, BlobError> {
-        self.store.put(key, bytes, condition, durability).await
-    }
-    async fn delete(&self, key: &str) -> Result<(), BlobError> {
-        self.store.delete(key).await
-    }
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, BlobError> {
-        self.store.list(prefix, after, limit).await
-    }
-}
+/// A folder lives as long as the store in it.
+impl Watcher for TempDir {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn conforms() {
     conformance::blob_store(&|| async {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteBlobs::open(&folder.path().join("loquat.db")).unwrap();
-        Arc::new(Own { store, _folder: folder }) as Arc<dyn BlobStore>
+        Arc::new(Watched { store, watcher: folder }) as Arc<dyn BlobStore>
     })
     .await;
 }

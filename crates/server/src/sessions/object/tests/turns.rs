@@ -13,7 +13,7 @@ use crate::clock::{Clock, later};
 use crate::ids::RunId;
 use crate::runs::engine::StartError;
 use crate::runs::journal::{Ending, JournalError, Journals};
-use crate::runs::run::{Form, RunInfo, Terms};
+use crate::runs::run::RunInfo;
 use crate::runs::segments::SegmentJournals;
 use crate::runs::tests::{Process, id, read, request};
 use crate::sessions::blob::BlobStore;
@@ -104,16 +104,8 @@ pub(super) async fn keep_one_log(emulator: &Emulator) {
     };
     let owner = Principal::anonymous();
     let owner = owner.owner();
-    let info = |run: &str, session: &str| RunInfo {
-        id: RunId::parse(run).unwrap(),
-        session_id: id(session),
-        created_at: Clock::System.now(),
-        history_length: 0,
-        form: Form::default(),
-        continues: None,
-        client_tools: Vec::new(),
-        terms: Terms::default(),
-    };
+    let info =
+        |run: &str, session: &str| RunInfo::new(RunId::parse(run).unwrap(), id(session), Clock::System.now());
     let text = |text: &str| Event::Text { text: text.into() };
     let intent = |id: &str| Event::ToolCall {
         id: id.into(),
