@@ -24,8 +24,7 @@ pub(crate) struct CurrentTime {
 
 impl CurrentTime {
     pub(crate) fn new(config: &CurrentTimeConfig) -> Result<Self, String> {
-        let zone =
-            zone(&config.timezone).ok_or_else(|| format!("{} is not a time zone", config.timezone))?;
+        let zone = zone(&config.timezone).ok_or_else(|| format!("{} is not a time zone", config.timezone))?;
         let schema = json!({
             "type": "object",
             "properties": {
