@@ -42,8 +42,8 @@ pub(super) struct Drive {
     pub(super) input: RunInput,
     pub(super) cx: RunContext,
     pub(super) journal: Box<dyn Journal>,
-    /// `None` where there is no store.
-    pub(super) session: Option<(Sessions, Hold)>,
+    /// `None` where there is no store. A hold is large, and the task of a run has room for it in each of its states.
+    pub(super) session: Option<(Sessions, Box<Hold>)>,
     /// Given back when the run has ended.
     pub(super) place: Admitted,
     /// Where figures go.
@@ -82,7 +82,7 @@ impl Drive {
         keeper.work(Vec::new(), events, session).await;
     }
 
-    fn begin(self) -> (Keeper, Option<(Sessions, Hold)>, impl Stream<Item = Event> + Send + Unpin) {
+    fn begin(self) -> (Keeper, Option<(Sessions, Box<Hold>)>, impl Stream<Item = Event> + Send + Unpin) {
         let Self { run, agent, history, input, cx, journal, session, place, telemetry, durable } = self;
         if let (true, RunInput::Message(message)) = (telemetry.log_content, &input) {
             tracing::info!(target: "loquat::content", text = message.text(), "the user wrote");
@@ -105,11 +105,11 @@ impl Drive {
 
 /// Writes the hold on the session while the model is already being called. Gives the events that came meanwhile.
 async fn hold_while_calling(
-    session: Option<(Sessions, Hold)>,
+    session: Option<(Sessions, Box<Hold>)>,
     keeper: &mut Keeper,
     events: &mut (impl Stream<Item = Event> + Unpin),
     held: oneshot::Sender<Result<(), SessionError>>,
-) -> Result<(Option<(Sessions, Hold)>, Vec<Event>), ()> {
+) -> Result<(Option<(Sessions, Box<Hold>)>, Vec<Event>), ()> {
     let mut early = Vec::new();
     let Some((sessions, mut hold)) = session else {
         keeper.run.set_held();
@@ -198,7 +198,7 @@ impl Keeper {
         mut self,
         early: Vec<Event>,
         mut events: impl Stream<Item = Event> + Unpin,
-        session: Option<(Sessions, Hold)>,
+        session: Option<(Sessions, Box<Hold>)>,
     ) {
         let end = match self.keep_until_the_end(early, &mut events, session.as_ref()).await {
             Ok(end) => end,
@@ -220,7 +220,7 @@ impl Keeper {
         &mut self,
         early: Vec<Event>,
         events: &mut (impl Stream<Item = Event> + Unpin),
-        session: Option<&(Sessions, Hold)>,
+        session: Option<&(Sessions, Box<Hold>)>,
     ) -> Result<Close, JournalError> {
         if let Some(terminal) = self.keep(early, session).await? {
             return Ok(Close::Over(terminal));
@@ -279,7 +279,7 @@ impl Keeper {
     async fn keep(
         &mut self,
         mut batch: Vec<Event>,
-        session: Option<&(Sessions, Hold)>,
+        session: Option<&(Sessions, Box<Hold>)>,
     ) -> Result<Option<Event>, JournalError> {
         let terminal = batch.iter().position(Event::is_terminal).map(|at| {
             batch.truncate(at + 1);
@@ -311,7 +311,7 @@ impl Keeper {
     }
 
     /// Lets the run go, so that another process can go on with it.
-    async fn pause(mut self, sessions: Sessions, mut hold: Hold) {
+    async fn pause(mut self, sessions: Sessions, mut hold: Box<Hold>) {
         let paused = match self.journal.pause().await {
             Ok(()) => sessions.pause(&mut hold).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -329,7 +329,7 @@ impl Keeper {
     }
 
     /// Commits the session, keeps the terminal event, and shows it.
-    async fn end(mut self, session: Option<(Sessions, Hold)>, mut terminal: Event) {
+    async fn end(mut self, session: Option<(Sessions, Box<Hold>)>, mut terminal: Event) {
         if matches!(terminal, Event::Finished { outcome: Outcome::Cancelled }) && self.cut_by_host {
             terminal = repair::lost();
         }
@@ -345,7 +345,7 @@ impl Keeper {
         let committing = async {
             let (sessions, hold) = session?;
             let usage = spent.for_message();
-            Some(sessions.commit(hold, turn, &terminal, self.started.as_ref(), usage).await)
+            Some(sessions.commit(*hold, turn, &terminal, self.started.as_ref(), usage).await)
         };
         // Two writes to two places: neither waits for the other.
         let ((), committed) = tokio::join!(self.place.count(spent.clone()), committing);

@@ -52,7 +52,7 @@ impl Engine {
             input: RunInput::GoOn(told.clone()),
             cx: context(run, Some(&hold)),
             journal,
-            session: Some((sessions, hold)),
+            session: Some((sessions, Box::new(hold))),
             place,
             durable: true,
             telemetry,

@@ -158,7 +158,7 @@ impl Engine {
             (Ask::Whole { history, .. }, None) => history.clone(),
             (_, None) => Vec::new(),
         };
-        let session = self.sessions.clone().zip(hold);
+        let session = self.sessions.clone().zip(hold.map(Box::new));
         let durable = self.journals.durable();
         let telemetry = self.telemetry();
         let facts = RunFacts::new(run_id.shared(), key.id.shared(), request.principal.user.as_deref());
