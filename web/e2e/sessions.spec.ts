@@ -140,4 +140,12 @@ test('the inspector shows a run as it went over the wire', async ({ chat: page, 
   await expect(panel.getByText('metadata')).toBeVisible()
   await panel.getByText('done', { exact: true }).click()
   await expect(panel.locator('details[open] pre')).toContainText('"outcome":"complete"')
+  // A run of an earlier visit is read from its log.
+  await page.goto(`${page.url().split('?')[0]}?inspect`)
+  await expect(page.locator('.prose-chat')).toHaveText('Hello you.')
+  if (isMobile) await page.getByRole('button', { name: 'Run inspector' }).click()
+  await expect(panel).toContainText('Joined: times are those of the replay.')
+  await panel.getByText('done', { exact: true }).click()
+  await expect(panel.locator('details[open] pre')).toContainText('"outcome":"complete"')
+  expect(await axe(page)).toEqual([])
 })

@@ -199,3 +199,17 @@ it('is for the reader to decide where something could be done twice, or nobody w
   expect(of(image('AAAA'), half('r1'))).toBe('r1-again')
   expect(of(image(), half('r1'))).toBeUndefined()
 })
+
+it('a message with a file of megabytes waits for the network over a reload', async () => {
+  const data = 'A'.repeat(3_000_000)
+  const store = open()
+  chats = [() => new Promise(() => {})]
+  store.send('s', 'read this', [{ name: 'big.pdf', mediaType: 'application/pdf', data }])
+  await vi.waitFor(() => expect(asked()).toHaveLength(1))
+  const [first] = asked()
+  chats = [whole]
+  const reloaded = open()
+  reloaded.open('s')
+  await answered(reloaded)
+  expect(asked()[1]).toEqual(first)
+})

@@ -13,8 +13,8 @@ export interface Outgoing {
 
 const key = (sessionId: string) => `outbox:${sessionId}`
 const MAX_AGE_MS = 60 * 60 * 1000
-/** Attachments may be larger than what the browser gives us. */
-const MAX_CHARS = 1_000_000
+/** Browsers keep five million characters for a site; what does not fit beside the rest is not kept. */
+const MAX_CHARS = 4_500_000
 
 export const keep = (sessionId: string, outgoing: Outgoing): void => {
   const text = JSON.stringify(outgoing)

@@ -15,7 +15,7 @@ import { branchesOf, sessionTurns, type Attachment, type Branch, type Turn } fro
 import { anew } from './lost'
 import * as outbox from './outbox'
 import { answerText, emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
-import { record, Traces, type Trace } from './trace'
+import { record, replay, Traces, type Trace } from './trace'
 
 export interface Live {
   turnKey: string
@@ -64,6 +64,8 @@ export interface StoreOptions {
 const fresh = (id: string): Conversation => ({ id, phase: 'ready', turns: [], branches: [] })
 /** A refused message stays on the page with what to do about it; only these give the text back at once. */
 const RESTORES_DRAFT = new Set(['session_busy'])
+/** A run that takes longer to be told is one that still goes on. */
+const INSPECT_MS = 20_000
 const never = new AbortController().signal
 const stoppedKey = (id: string) => `stopped:${id}`
 
@@ -257,6 +259,20 @@ export class ChatStore {
       if (event?.type === 'approval' || event?.type === 'client_tool') this.updateTurn(id, turn.key, (t) => ({ ...t, answer: { ...t.answer, ...keepStatus(t.answer, event) } }))
     }
     await followRun(this.options.api, { runId, signal: new AbortController().signal, onFrame, onLink: () => {} }).catch(() => {})
+  }
+
+  /** Reads the log of a run that was not followed here, for whoever wants to see how it went. */
+  async inspect(runId: string) {
+    if (this.traces.runs.has(runId)) return
+    const trace = replay(runId)
+    const onFrame = (frame: Frame) => record(trace, frame)
+    try {
+      await followRun(this.options.api, { runId, signal: AbortSignal.timeout(INSPECT_MS), onFrame, onLink: () => {} })
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      // Its log is gone: there is nothing to see.
+    }
+    if (trace.frames.length > 0 && !this.traces.runs.has(runId)) this.traces.add(trace)
   }
 
   private async follow(id: string, turn: Turn, runId: string, submit?: { path: string; body: Record<string, unknown> }) {

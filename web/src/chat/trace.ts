@@ -36,13 +36,19 @@ export class Traces {
   readonly runs = new Map<string, Trace>()
 
   begin(runId: string, joined: boolean): Trace {
-    const trace: Trace = { runId, startedAt: performance.now(), frames: [], links: [], joined }
-    this.runs.set(runId, trace)
+    return this.add({ ...replay(runId), joined })
+  }
+
+  add(trace: Trace): Trace {
+    this.runs.set(trace.runId, trace)
     const oldest = this.runs.keys().next().value
     if (this.runs.size > MAX_RUNS && oldest !== undefined) this.runs.delete(oldest)
     return trace
   }
 }
+
+/** Is given to the map only when it is whole: half of one would look like a run that broke off. */
+export const replay = (runId: string): Trace => ({ runId, startedAt: performance.now(), frames: [], links: [], joined: true })
 
 export const record = (trace: Trace, frame: Frame): void => {
   if (trace.frames.length < MAX_FRAMES) trace.frames.push(frame)

@@ -1,6 +1,6 @@
 /** A run as it went over the wire: figures, time line and raw frames, for whoever writes the agent. */
 import { XIcon } from 'lucide-react'
-import { useMemo, useState } from 'react'
+import { useEffect, useMemo, useState } from 'react'
 import type { Conversation } from '../chat/store'
 import { figures, type Span, type Trace } from '../chat/trace'
 import { useI18n } from '../i18n'
@@ -17,29 +17,26 @@ export default function Inspector({ conversation, onClose }: { conversation: Con
   const { t, language } = useI18n()
   const { store } = useServices()
   const [chosen, setChosen] = useState<string>()
-  const traces = (conversation?.turns ?? []).flatMap((turn) => {
-    const trace = turn.runId === undefined ? undefined : store.traces.runs.get(turn.runId)
-    return trace ? [{ trace, title: turn.text }] : []
-  })
-  const shown = traces.find(({ trace }) => trace.runId === chosen) ?? traces.at(-1)
+  const [, look] = useState(0)
+  const runs = (conversation?.turns ?? []).flatMap(({ runId, text }) => (runId === undefined ? [] : [{ runId, title: text }]))
+  const wanted = (runs.find(({ runId }) => runId === chosen) ?? runs.at(-1))?.runId
+  const shown = wanted === undefined ? undefined : store.traces.runs.get(wanted)
+  // What ran before this page was loaded, or elsewhere, is read from its log.
+  useEffect(() => {
+    if (wanted !== undefined) void store.inspect(wanted).then(() => look((n) => n + 1))
+  }, [wanted, store])
   return (
     <section aria-label={t('inspector')} className="flex h-full min-h-0 flex-col bg-panel text-sm">
       <header className="flex h-14 shrink-0 items-center gap-2 px-4">
         <h2 className="min-w-0 flex-1 truncate font-semibold">{t('inspector')}</h2>
         <IconButton label={t('close')} onClick={onClose}><XIcon /></IconButton>
       </header>
-      {shown === undefined ? (
-        <p className="px-4 text-dim">{t('noRun')}</p>
-      ) : (
-        <>
-          {traces.length > 1 && (
-            <select aria-label={t('conversation')} value={shown.trace.runId} onChange={(e) => setChosen(e.target.value)} className="mx-4 mb-3 rounded-lg border border-line bg-card px-2 py-1.5">
-              {traces.map(({ trace, title }) => <option key={trace.runId} value={trace.runId}>{title.slice(0, 60)}</option>)}
-            </select>
-          )}
-          <Run trace={shown.trace} frames={shown.trace.frames.length} language={language} />
-        </>
+      {runs.length > 1 && (
+        <select aria-label={t('conversation')} value={wanted} onChange={(e) => setChosen(e.target.value)} className="mx-4 mb-3 rounded-lg border border-line bg-card px-2 py-1.5">
+          {runs.map(({ runId, title }) => <option key={runId} value={runId}>{title.slice(0, 60)}</option>)}
+        </select>
       )}
+      {shown === undefined ? <p className="px-4 text-dim">{t('noRun')}</p> : <Run trace={shown} frames={shown.frames.length} language={language} />}
     </section>
   )
 }
