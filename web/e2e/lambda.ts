@@ -25,12 +25,14 @@ export class Lambda {
     const [port, runtime] = [await freePort(), await freePort()]
     const address = `127.0.0.1:${port}`
     const words = ['lambda', '--listen', address, '--runtime-listen', `127.0.0.1:${runtime}`, '--event', 'function-url', '--instances', '6']
-    const child = spawn(emulator, [...words, '--total-seconds', String(seconds), '--', bootstrap], {
+    // A function has its own variables and nothing of the machine's.
+    const variables = {
+      MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: CANARY, LOQUAT_STORE: 'sqlite', LOQUAT_DATA_DIR: join(home, 'data'),
+    }
+    const set = Object.entries(variables).flatMap(([name, value]) => ['--env', `${name}=${value}`])
+    const child = spawn(emulator, [...words, '--total-seconds', String(seconds), ...set, '--', bootstrap], {
       cwd: home,
-      env: {
-        PATH: process.env.PATH, HOME: home, MODEL_ID: 'openai/test', OPENAI_BASE_URL: modelUrl, OPENAI_API_KEY: CANARY,
-        LOQUAT_STORE: 'sqlite', LOQUAT_DATA_DIR: join(home, 'data'),
-      },
+      env: { PATH: process.env.PATH, HOME: home },
       detached: true,
     })
     const lambda = new Lambda(`http://${address}`, home, child)
@@ -39,7 +41,7 @@ export class Lambda {
     child.stderr.on('data', keep)
     const deadline = Date.now() + 20_000
     while (!(await fetch(`${lambda.url}/health`).then((r) => r.ok, () => false))) {
-      if (child.exitCode !== null || Date.now() > deadline) throw new Error('The emulator of Lambda did not start.')
+      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The emulator of Lambda did not start:\n${lambda.log}`)
       await new Promise((wait) => setTimeout(wait, 50))
     }
     return lambda

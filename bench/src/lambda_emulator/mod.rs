@@ -62,9 +62,17 @@ pub struct Args {
     /// Function processes.
     #[arg(long, default_value_t = 1)]
     instances: usize,
+    /// A variable of the function, which gets nothing of this program's environment.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    environment: Vec<(String, String)>,
     /// The function and its arguments.
     #[arg(last = true)]
     command: Vec<String>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// How the emulator behaves.
@@ -296,7 +304,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     .await?;
     if let Some((program, arguments)) = args.command.split_first() {
         for _ in 0..args.instances {
-            emulator.spawn(&PathBuf::from(program), arguments, &[])?;
+            emulator.spawn(&PathBuf::from(program), arguments, &args.environment)?;
         }
     }
     announce(&emulator);
