@@ -82,6 +82,8 @@ async fn lines_are_json_and_hold_nothing_that_anybody_wrote() {
         ("LOQUAT_EMF", "true"),
         ("LOQUAT_SERVICE_NAME", "support-agent"),
         ("AWS_LAMBDA_FUNCTION_NAME", "agent-fn"),
+        // Which is not the store of a function unless it is named.
+        ("LOQUAT_STORE", "sqlite"),
     ];
     let watched = Watched::start(&model, &settings).await;
     loquat_server::tls::install();
