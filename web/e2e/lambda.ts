@@ -41,7 +41,10 @@ export class Lambda {
     child.stderr.on('data', keep)
     const deadline = Date.now() + 20_000
     while (!(await fetch(`${lambda.url}/health`).then((r) => r.ok, () => false))) {
-      if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The emulator of Lambda did not start:\n${lambda.log}`)
+      if (child.exitCode !== null || Date.now() > deadline) {
+        lambda.stop()
+        throw new Error(`The emulator of Lambda did not start:\n${lambda.log}`)
+      }
       await new Promise((wait) => setTimeout(wait, 50))
     }
     return lambda
