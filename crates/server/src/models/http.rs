@@ -4,23 +4,21 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt as _, StreamExt as _};
 use loquat_agent::model::{ModelError, ModelErrorKind, ModelEvent};
 use parking_lot::Mutex;
 use reqwest::{Client, Url};
 use tokio::time::timeout;
 
+use super::body::{self, Transcode, root, silent};
 use super::config::Timeouts;
-use super::silence::Silence;
 use super::sse::{SseEvent, SseParser};
 use crate::telemetry::scope;
 use crate::tls;
 
 /// The most of an error's body that is read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
-/// How long the rest of a finished body may take, for the sake of using the connection again.
-pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 /// The clients all providers share, so that connections are used again. Made at first use: loading the machine's
 /// certificates costs milliseconds that a start without a call need not spend.
@@ -176,125 +174,46 @@ fn unreachable(error: &reqwest::Error, url: &Url, provider: &str) -> ModelError 
     ModelError::new(ModelErrorKind::Unavailable, what)
 }
 
-/// The innermost cause: the one that says something ("Connection refused").
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
-pub(crate) fn silent(provider: &str, limit: Duration, first: bool) -> ModelError {
-    let what = if first {
-        format!("{provider} did not begin to answer within {limit:?}")
-    } else {
-        format!("{provider} fell silent for {limit:?} in the middle of its answer")
-    };
-    ModelError::new(ModelErrorKind::Timeout, what)
-}
-
-/// Turns the body of a response into model events.
+/// Turns the body of a response, a stream of events, into model events.
 pub(crate) fn events<D: Decode>(
     body: BoxStream<'static, Result<Bytes, reqwest::Error>>,
     decoder: D,
     timeouts: Timeouts,
 ) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-    let reader = Box::new(Reader {
-        body: Some(body),
-        parser: SseParser::default(),
-        decoder,
-        ready: VecDeque::new(),
-        failure: None,
-        silence: Silence::new(timeouts),
-    });
-    futures_util::stream::unfold(reader, |mut reader| async move {
-        let item = reader.next().await?;
-        Some((item, reader))
-    })
-    .boxed()
+    body::events(body, Sse { parser: SseParser::default(), decoder }, timeouts)
 }
 
-struct Reader<D> {
-    /// `None` once the end or a failure was reached.
-    body: Option<BoxStream<'static, Result<Bytes, reqwest::Error>>>,
+struct Sse<D> {
     parser: SseParser,
     decoder: D,
-    /// Events decoded and not yet handed out.
-    ready: VecDeque<ModelEvent>,
-    /// The failure that follows them.
-    failure: Option<ModelError>,
-    silence: Silence,
 }
 
-impl<D: Decode> Reader<D> {
-    async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(Ok(event));
-            }
-            if let Some(error) = self.failure.take() {
-                return Some(Err(error));
-            }
-            let body = self.body.as_mut()?;
-            let cause = match self.silence.bound(|cx| body.poll_next_unpin(cx)).await {
-                Ok(Some(Ok(chunk))) => {
-                    self.parser.feed(&chunk);
-                    self.decode();
-                    continue;
-                }
-                Ok(None) => {
-                    let what = format!("{} ended its answer before it was complete", self.decoder.provider());
-                    ModelError::new(ModelErrorKind::Truncated, what)
-                }
-                Ok(Some(Err(error))) => {
-                    let what =
-                        format!("the answer of {} was cut ({})", self.decoder.provider(), root(&error));
-                    ModelError::new(ModelErrorKind::Truncated, what)
-                }
-                Err(over) => silent(self.decoder.provider(), over.limit, over.first),
-            };
-            self.body = None;
-            self.failure = self.decoder.end(cause, &mut self.ready).err();
-        }
-    }
-
-    /// Decodes every event that is whole.
-    fn decode(&mut self) {
+impl<D: Decode> Transcode for Sse<D> {
+    fn bytes(&mut self, bytes: &[u8], out: &mut VecDeque<ModelEvent>) -> Result<bool, ModelError> {
+        self.parser.feed(bytes);
         loop {
             match self.parser.next_event() {
-                Ok(None) => return,
-                Ok(Some(event)) => match self.decoder.event(&event, &mut self.ready) {
-                    Ok(false) => {}
-                    Ok(true) => {
-                        if let Some(body) = self.body.take() {
-                            drain(body);
-                        }
-                        return;
+                Ok(None) => return Ok(false),
+                Ok(Some(event)) => {
+                    if self.decoder.event(&event, out)? {
+                        return Ok(true);
                     }
-                    Err(error) => {
-                        self.failure = Some(error);
-                        break;
-                    }
-                },
+                }
                 Err(_) => {
                     let what = format!("{} sent an event that is too large", self.decoder.provider());
-                    self.failure = Some(ModelError::new(ModelErrorKind::Protocol, what));
-                    break;
+                    return Err(ModelError::new(ModelErrorKind::Protocol, what));
                 }
             }
         }
-        self.body = None;
     }
-}
 
-/// Reads the end of a body whose answer is complete: a connection is used again only if its last body was read to the
-/// end, and what is missing is usually the five bytes that end a chunked body.
-fn drain(mut body: BoxStream<'static, Result<Bytes, reqwest::Error>>) {
-    if matches!(body.next().now_or_never(), Some(None | Some(Err(_)))) {
-        return;
+    fn end(&mut self, cause: ModelError, out: &mut VecDeque<ModelEvent>) -> Result<(), ModelError> {
+        self.decoder.end(cause, out)
     }
-    tokio::spawn(timeout(DRAIN, async move { while let Some(Ok(_)) = body.next().await {} }));
+
+    fn provider(&self) -> &str {
+        self.decoder.provider()
+    }
 }
 
 #[cfg(test)]

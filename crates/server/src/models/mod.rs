@@ -5,6 +5,7 @@
 
 mod anthropic;
 mod bedrock;
+mod body;
 mod build;
 mod check;
 mod config;

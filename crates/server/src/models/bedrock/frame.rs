@@ -59,11 +59,6 @@ impl Frames {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether part of a frame is waiting for its rest.
-    pub(super) fn is_partial(&self) -> bool {
-        self.buffer.len() > self.taken
-    }
-
     /// The next whole frame; `None` if more bytes are needed.
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         self.buffer.advance(std::mem::take(&mut self.taken));
@@ -180,7 +175,7 @@ mod tests {
             }
         }
         assert_eq!(at, bytes.len());
-        assert!(!frames.is_partial());
+        assert_eq!(frames.taken, frames.buffer.len());
         Ok(found)
     }
 

@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use super::body::silent;
 use super::build::BuildError;
 use super::config::{BedrockOptions, ModelConfig, PromptCache, Provider, Timeouts};
 use super::{http, params};
@@ -173,11 +174,11 @@ impl Shared {
                 }
             }
         });
-        let body = stream::Body::default();
+        let body = stream::KeptBody::default();
         match timeout(first_byte, call.interceptor(body.clone()).send()).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error::refused(&self.model, &error)),
-            Err(_) => return Err(http::silent(PROVIDER, first_byte, true)),
+            Err(_) => return Err(silent(PROVIDER, first_byte, true)),
         }
         // Nothing was kept only if the response had no body: an answer that is cut at its beginning.
         Ok(stream::events(body.take().ok_or_else(error::cut)?, self.timeouts))
