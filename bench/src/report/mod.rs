@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> Result<()> {
     std::fs::create_dir_all(&scratch)?;
     let places = Places { loquat: args.loquat, python: args.python, bench: args.out, scratch };
     let effort =
-        if args.quick { Effort { rounds: 1, seconds: 0.3 } } else { Effort { rounds: 5, seconds: 1.5 } };
+        if args.quick { Effort { rounds: 1, seconds: 0.3 } } else { Effort { rounds: 5, seconds: 1.2 } };
     let mock = System::Direct.start(&places, ([127, 0, 0, 1], 0).into()).await?;
     let direct = System::Direct.target(mock.addr);
     println!("the model itself");
