@@ -234,7 +234,7 @@ async fn a_stream_of_thirty_seconds_with_tokens_of_two_loses_nothing() {
         ("LOQUAT_REQUESTS_PER_MINUTE", "0"),
         ("LOQUAT_REQUESTS_PER_MINUTE_PER_ADDRESS", "0"),
     ];
-    let served = serve(&settings, "tokens=300 delay=100ms").await;
+    let served = serve(&settings, "tokens=310 delay=100ms").await;
     let provider = std::sync::Mutex::new(provider);
     let provider = std::sync::Arc::new(provider);
     let sign_in = async || {
