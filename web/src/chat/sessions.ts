@@ -93,6 +93,8 @@ export class Sessions {
   async rename(id: string, title: string) {
     const before = this.state.items.find((s) => s.session_id === id)?.title
     const call = (name: string) => this.set({ items: this.state.items.map((s) => (s.session_id === id ? { ...s, title: name } : s)) })
+    // A list that is on its way has the old title.
+    this.asked?.abort()
     call(title)
     try {
       await this.api.rename(id, title)
@@ -100,6 +102,8 @@ export class Sessions {
       if (before !== undefined) call(before)
       say('renameFailed', { title })
     }
+    // So may one have that was asked for meanwhile.
+    this.refresh()
   }
 
   remove(id: string) {
