@@ -29,8 +29,6 @@ where
             failure.retry_after = headers(inner.raw());
             failure
         }
-        // The head was good and nothing followed it.
-        SdkError::ResponseError(inner) if inner.raw().status().is_success() => cut(),
         SdkError::ResponseError(inner) => {
             let status = inner.raw().status().as_u16();
             let words = Words { provider: PROVIDER, model, key: None, secret: None };
@@ -57,7 +55,7 @@ pub(super) fn not_the_protocol() -> ModelError {
     ModelError::new(ModelErrorKind::Protocol, what)
 }
 
-/// The bytes ended in the middle of a frame, or the connection broke.
+/// A good head, and no body behind it.
 pub(super) fn cut() -> ModelError {
     ModelError::new(ModelErrorKind::Truncated, format!("the answer of {PROVIDER} was cut"))
 }
