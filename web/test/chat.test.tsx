@@ -139,6 +139,24 @@ it('asks before it runs what needs approval, and says exactly what', async () =>
   expect(approvals?.body).toMatchObject({ approvals: [{ id: 't', approved: true }], events: 'all' })
 })
 
+it('takes no decision any more once the time for it is over', async () => {
+  const expires_at = new Date(Date.now() + 3000).toISOString()
+  chat = () => stream(wire([['metadata', { session_id: 's', run_id: 'r', history_length: 0 }], ['tool_start', { id: 't', name: 'restart_service' }], ['approval', { id: 't', name: 'restart_service', input: {}, expires_at }], ['done', { outcome: 'interrupted', message_count: 2 }]]))
+  show()
+  await userEvent.type(await box(), 'restart{Enter}')
+  const card = await screen.findByRole('group', { name: 'Needs approval' })
+  const [allow, deny] = within(card).getAllByRole('button')
+  expect(allow).toBeEnabled()
+  expect(deny).toBeEnabled()
+  expect(card).toHaveTextContent('Until')
+  await waitFor(() => expect(allow).toBeDisabled(), { timeout: 10_000 })
+  expect(deny).toBeDisabled()
+  expect(within(card).getByRole('status')).toHaveTextContent('The time to decide is over')
+  expect(card).not.toHaveTextContent('Until')
+  await userEvent.click(allow!)
+  expect(requests.filter((r) => r.path.endsWith('/approvals'))).toEqual([])
+}, 15_000)
+
 it('works with a server that keeps nothing', async () => {
   const user = userEvent.setup()
   chat = () => answer('One.')

@@ -258,7 +258,16 @@ export class ChatStore {
       const event = decode(frame)
       if (event?.type === 'approval' || event?.type === 'client_tool') this.updateTurn(id, turn.key, (t) => ({ ...t, answer: { ...t.answer, ...keepStatus(t.answer, event) } }))
     }
-    await followRun(this.options.api, { runId, signal: new AbortController().signal, onFrame, onLink: () => {} }).catch(() => {})
+    await this.readRun(runId, onFrame)
+  }
+
+  /** Reads the log of a run from its beginning. A log that is gone, or that nobody may read any more, has nothing to say. */
+  private async readRun(runId: string, onFrame: (frame: Frame) => void) {
+    try {
+      await followRun(this.options.api, { runId, signal: AbortSignal.timeout(INSPECT_MS), onFrame, onLink: () => {} })
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+    }
   }
 
   /** Reads the log of a run that was not followed here, for whoever wants to see how it went. */
@@ -266,12 +275,7 @@ export class ChatStore {
     if (this.traces.runs.has(runId)) return
     const trace = replay(runId)
     const onFrame = (frame: Frame) => record(trace, frame)
-    try {
-      await followRun(this.options.api, { runId, signal: AbortSignal.timeout(INSPECT_MS), onFrame, onLink: () => {} })
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error
-      // Its log is gone: there is nothing to see.
-    }
+    await this.readRun(runId, onFrame)
     if (trace.frames.length > 0 && !this.traces.runs.has(runId)) this.traces.add(trace)
   }
 

@@ -89,11 +89,28 @@ function Progress({ progress }: { progress: NonNullable<ToolPart['progress']> })
   )
 }
 
-/** Says exactly what will run, and waits. */
+/** Timers take no longer times. */
+const LONGEST_MS = 2 ** 31 - 1
+
+/** Whether a time is over: from the moment on that it is. */
+function useOver(iso: string | undefined): boolean {
+  const at = iso === undefined ? NaN : Date.parse(iso)
+  const [now, setNow] = useState(Date.now)
+  const over = at <= now
+  useEffect(() => {
+    if (over || Number.isNaN(at)) return
+    const timer = setTimeout(() => setNow(Date.now()), Math.min(Math.max(at - Date.now(), 0) + 1, LONGEST_MS))
+    return () => clearTimeout(timer)
+  }, [at, over, now])
+  return over
+}
+
+/** Says exactly what will run, and waits until the time for an answer is over. */
 function Approval({ part, onDecide }: { part: ToolPart; onDecide(approved: boolean): void }) {
   const { t, language } = useI18n()
   const { config } = useServices()
   const decision = part.approval?.decision
+  const over = useOver(part.approval?.expiresAt) && decision === undefined
   const exactly = useId()
   const described = `${exactly}-what ${exactly}-with`
   const [before, after] = t('approveQuestion', { name: config.agent.name, tool: '\n' }).split('\n')
@@ -109,14 +126,15 @@ function Approval({ part, onDecide }: { part: ToolPart; onDecide(approved: boole
       <div className="flex flex-wrap items-center gap-2">
         {decision === undefined ? (
           <>
-            <button type="button" aria-describedby={described} onClick={() => onDecide(true)} className={cx(primaryClass, '[overflow-wrap:anywhere]')}>{t('approve', { tool: part.name })}</button>
-            <button type="button" aria-describedby={described} onClick={() => onDecide(false)} className={buttonClass}>{t('deny')}</button>
+            <button type="button" aria-describedby={described} disabled={over} onClick={() => onDecide(true)} className={cx(primaryClass, '[overflow-wrap:anywhere]')}>{t('approve', { tool: part.name })}</button>
+            <button type="button" aria-describedby={described} disabled={over} onClick={() => onDecide(false)} className={buttonClass}>{t('deny')}</button>
           </>
         ) : (
           <p role="status" className="font-medium">{t(decision)}</p>
         )}
-        {part.approval?.expiresAt && <span className="ms-auto text-xs text-dim">{t('expires', { time: clock(part.approval.expiresAt, language) })}</span>}
+        {part.approval?.expiresAt && !over && <span className="ms-auto text-xs text-dim">{t('expires', { time: clock(part.approval.expiresAt, language) })}</span>}
       </div>
+      {over && <p role="status" className="text-dim">{t('expired')}</p>}
     </div>
   )
 }

@@ -38,7 +38,7 @@ export const Spinner = ({ className }: { className?: string }) => (
 /** A sentence of the server's, with what stands between backticks as code. */
 export const Ticked = ({ text }: { text: string }) => text.split('`').map((piece, i) => (i % 2 === 1 ? <code key={i} className="rounded bg-soft px-1 py-0.5 font-mono text-ink">{piece}</code> : piece))
 
-export const buttonClass = 'rounded-lg border border-line px-3.5 py-2 text-sm font-medium hover:bg-soft'
+export const buttonClass = 'rounded-lg border border-line px-3.5 py-2 text-sm font-medium hover:bg-soft disabled:pointer-events-none disabled:opacity-50'
 export const primaryClass = 'rounded-lg bg-accent px-3.5 py-2 text-sm font-medium text-accent-ink hover:brightness-110 disabled:opacity-50'
 
 const CloseMenu = createContext<() => void>(() => {})

@@ -155,6 +155,7 @@ const table = {
   approved: ['Allowed', 'Erlaubt', 'Permitido', 'Autorisé', '許可しました', '已允许'],
   denied: ['Not allowed', 'Nicht erlaubt', 'No permitido', 'Refusé', '許可しませんでした', '未允许'],
   approvalFailed: ['Your decision did not arrive. Please decide again.', 'Ihre Entscheidung ist nicht angekommen. Bitte entscheiden Sie erneut.', 'Tu decisión no llegó. Decide de nuevo, por favor.', 'Votre décision n’est pas arrivée. Veuillez décider à nouveau.', '判断が届きませんでした。もう一度お選びください。', '您的决定未送达，请重新选择。'],
+  expired: ['The time to decide is over, and nothing was run. Write a message to go on.', 'Die Zeit zum Entscheiden ist um, ausgeführt wurde nichts. Schreiben Sie eine Nachricht, um weiterzumachen.', 'Se acabó el tiempo para decidir y no se ejecutó nada. Escribe un mensaje para seguir.', 'Le délai pour décider est écoulé, rien n’a été exécuté. Écrivez un message pour continuer.', '判断の期限が過ぎました。何も実行されていません。続けるにはメッセージを送ってください。', '决定的时间已过，没有运行任何内容。请发送消息以继续。'],
   expires: ['Until {time}', 'Bis {time}', 'Hasta las {time}', 'Jusqu’à {time}', '{time} まで', '截至 {time}'],
   code: ['{language} code', '{language}-Code', 'Código {language}', 'Code {language}', '{language} コード', '{language} 代码'],
   copyCode: ['Copy code', 'Code kopieren', 'Copiar código', 'Copier le code', 'コードをコピー', '复制代码'],
