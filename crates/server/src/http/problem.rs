@@ -250,7 +250,8 @@ impl From<BlobError> for Problem {
 impl From<JournalError> for Problem {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Exists => StartError::RunConflict.into(),
+            // Not as an error of a start: it would be counted twice.
+            JournalError::Exists => Self::of_start(StartError::RunConflict),
             JournalError::Store(error) => error.into(),
             error @ JournalError::Io(_) => Self::internal(&error),
         }
@@ -259,11 +260,10 @@ impl From<JournalError> for Problem {
 
 impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
-        let refused = matches!(
-            error,
-            StartError::Busy(_) | StartError::RunConflict | StartError::Draining | StartError::Limited(_)
-        );
         let problem = Self::of_start(error);
+        // Whoever asks for what is not there, or asks wrongly, was not refused a run.
+        let refused = problem.status.is_server_error()
+            || matches!(problem.status, StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS);
         if let (true, Some(telemetry)) = (refused, scope::telemetry()) {
             telemetry.run_refused(problem.code());
         }

@@ -40,7 +40,7 @@ impl JsonLayer {
                 line.value("cold_start", &Value::Bool(invocation.cold_start));
                 line.text("function_request_id", &invocation.request_id);
                 if let Some(trace) = &invocation.xray_trace_id {
-                    line.text("xray_trace_id", trace);
+                    line.text("xray_trace_id", root(trace));
                 }
             }
             if let Some(run) = &scope.run {
@@ -69,6 +69,11 @@ impl<S: Subscriber> Layer<S> for JsonLayer {
         // One write, so that lines of several threads do not mix. A log that cannot be written has nobody to tell.
         let _ = std::io::stderr().lock().write_all(&line);
     }
+}
+
+/// The trace alone, as Powertools tells it: `1-…` of `Root=1-…;Parent=…;Sampled=1`.
+fn root(header: &str) -> &str {
+    header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).unwrap_or(header)
 }
 
 /// RFC 3339 with milliseconds, UTC.
@@ -177,7 +182,9 @@ mod tests {
         let scope = Scope {
             invocation: Some(Arc::new(InvocationFacts {
                 request_id: "req-1".into(),
-                xray_trace_id: Some("Root=1-5759e988-bd862e3fe1be46a994272793".into()),
+                xray_trace_id: Some(
+                    "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1".into(),
+                ),
                 cold_start: true,
             })),
             run: Some(Arc::new(RunFacts::new("run-1".into(), "session-1".into(), Some("ann@example.com")))),
@@ -200,7 +207,7 @@ mod tests {
             ("function_name", "fn-1".into()),
             ("cold_start", true.into()),
             ("function_request_id", "req-1".into()),
-            ("xray_trace_id", "Root=1-5759e988-bd862e3fe1be46a994272793".into()),
+            ("xray_trace_id", "1-5759e988-bd862e3fe1be46a994272793".into()),
             ("run_id", "own".into()),
             ("session_id", "session-1".into()),
             ("user", scope::hashed("ann@example.com").into()),
