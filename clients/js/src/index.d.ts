@@ -19,7 +19,7 @@ export type Event = { cursor?: number } & (
   | { type: 'approval'; id: string; name: string; input: unknown; reason?: string; expires_at?: string }
   | { type: 'client_tool'; id: string; name: string; input: unknown }
   | { type: 'reset'; reason: string }
-  | ({ type: 'usage'; step: number; model: string; stop_reason: string } & Usage)
+  | ({ type: 'usage'; step: number; model: string; stop_reason: string; totals_usd?: { run: number; session?: number; day?: number } } & Usage)
   | { type: 'custom'; name: string; data: unknown }
   | { type: 'error'; error: string; code: string; retryable: boolean }
   | { type: 'done'; outcome: Outcome; message_count?: number; usage: Usage }

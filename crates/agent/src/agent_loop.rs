@@ -369,7 +369,15 @@ impl Turn {
                     }
                     // The connection is not needed while tools run.
                     drop(stream);
-                    self.emit(Event::Usage { step, model, usage, stop_reason: reason, cost_usd: None }).await;
+                    self.emit(Event::Usage {
+                        step,
+                        model,
+                        usage,
+                        stop_reason: reason,
+                        cost_usd: None,
+                        totals_usd: None,
+                    })
+                    .await;
                     return Said::Stopped { reason, calls };
                 }
                 Some(Ok(event)) => {

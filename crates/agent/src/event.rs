@@ -133,6 +133,9 @@ pub enum Event {
         /// What it cost in US dollars; added where the prices are known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost_usd: Option<f64>,
+        /// What was spent by then, this call included; added where the prices are known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        totals_usd: Option<Box<TotalsUsd>>,
     },
     /// The run ended as one of the ways it can. Terminal.
     Finished {
@@ -173,6 +176,19 @@ pub struct Progress {
     /// For programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
+}
+
+/// What was spent when a model call ended, in US dollars.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TotalsUsd {
+    /// By the run.
+    pub run: f64,
+    /// By the session, all its runs together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<f64>,
+    /// By the user today (UTC), without other runs that are still under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<f64>,
 }
 
 /// Tokens of one or more model calls. Cached tokens are not part of `input_tokens` (the sum of the three input fields

@@ -108,7 +108,13 @@ fn measured(mut event: Event, recorded: Option<&Event>) -> Event {
             Event::ApprovalRequested { expires_at, .. },
             Some(Event::ApprovalRequested { expires_at: noted, .. }),
         ) => expires_at.clone_from(noted),
-        (Event::Usage { cost_usd, .. }, Some(Event::Usage { cost_usd: cost, .. })) => *cost_usd = *cost,
+        (
+            Event::Usage { cost_usd, totals_usd, .. },
+            Some(Event::Usage { cost_usd: cost, totals_usd: totals, .. }),
+        ) => {
+            *cost_usd = *cost;
+            totals_usd.clone_from(totals);
+        }
         _ => {}
     }
     event

@@ -70,6 +70,7 @@ pub static VARIABLES: &[Variable] = variables! {
     "LOQUAT_LOG_CONTENT" "log_content" log_content, boolean "Whether what users wrote may be logged.";
     "LOQUAT_SERVICE_NAME" "telemetry.service" telemetry.service, text "What this service is called in logs, metrics and traces.";
     "LOQUAT_METRICS_TOKEN" "telemetry.metrics_token" telemetry.metrics_token, hidden "What a caller of /metrics must show as a bearer token.";
+    "LOQUAT_METRICS_USERS" "telemetry.metrics_users" telemetry.metrics_users, tiny "How many users /metrics names by their hashes, with what they cost today (10).";
     "LOQUAT_EMF" "telemetry.emf" telemetry.emf, boolean "Whether metrics go to CloudWatch by log lines; on Lambda they do.";
     "LOQUAT_EMF_NAMESPACE" "telemetry.emf_namespace" telemetry.emf_namespace, text "The namespace of metrics in CloudWatch (Loquat).";
     "AUTH_TYPE" "auth.type" auth.kind, sign_in "How people sign in: None, Cognito, Oidc, ApiKey.";

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use super::{ConfigError, TraceConfig, otel};
 use crate::secret::Secret;
 
+/// How many users `/metrics` names.
+const METRICS_USERS: u8 = 10;
+
 /// The keys of `[telemetry]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +18,8 @@ pub struct RawTelemetry {
     pub service: Option<String>,
     /// What a caller of `/metrics` must show as a bearer token.
     pub metrics_token: Option<Secret>,
+    /// How many users `/metrics` names, by hashes, with what they cost today: those who cost most; 0 for none.
+    pub metrics_users: Option<u8>,
     /// Whether metrics go to CloudWatch by log lines (Embedded Metric Format).
     pub emf: Option<bool>,
     /// Their namespace.
@@ -30,6 +35,8 @@ pub struct TelemetryConfig {
     pub function: Option<String>,
     /// What a caller of `/metrics` must show.
     pub metrics_token: Option<Secret>,
+    /// How many users `/metrics` names by their hashes.
+    pub metrics_users: usize,
     /// The namespace of metrics in CloudWatch; `None` where they do not go there.
     pub emf: Option<String>,
     /// Where spans go; `None` where they go nowhere.
@@ -49,6 +56,7 @@ impl TelemetryConfig {
             service,
             function,
             metrics_token: raw.metrics_token.clone(),
+            metrics_users: raw.metrics_users.unwrap_or(METRICS_USERS).into(),
             emf: emf.then(|| {
                 let own = raw.emf_namespace.clone();
                 own.or_else(|| set("POWERTOOLS_METRICS_NAMESPACE")).unwrap_or_else(|| "Loquat".into())

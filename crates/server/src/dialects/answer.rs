@@ -203,6 +203,7 @@ mod tests {
             usage: Usage::default(),
             stop_reason: StopReason::EndTurn,
             cost_usd: None,
+            totals_usd: None,
         }
     }
     fn call(id: &str, name: &str) -> Event {

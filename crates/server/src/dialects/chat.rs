@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 
-use loquat_agent::event::{Event, Progress, Usage};
+use loquat_agent::event::{Event, Progress, TotalsUsd, Usage};
 use loquat_agent::message::ToolContent;
 use serde::Serialize;
 use serde_json::Value;
@@ -111,6 +111,8 @@ struct UsageFrame<'a> {
     stop_reason: loquat_agent::event::StopReason,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    totals_usd: Option<&'a TotalsUsd>,
 }
 
 #[derive(Serialize)]
@@ -274,9 +276,10 @@ fn all(n: u64, event: &Event, out: &mut Vec<u8>) {
         }
         Event::Custom { name, data } => frame(out, n, Some("custom"), &Custom { name, data }),
         Event::Reset { reason } => frame(out, n, Some("reset"), &Reset { reason }),
-        Event::Usage { step, model, usage, stop_reason, cost_usd } => {
+        Event::Usage { step, model, usage, stop_reason, cost_usd, totals_usd } => {
             let (stop_reason, cost_usd) = (*stop_reason, *cost_usd);
-            let usage = UsageFrame { step: *step, model, usage, stop_reason, cost_usd };
+            let totals_usd = totals_usd.as_deref();
+            let usage = UsageFrame { step: *step, model, usage, stop_reason, cost_usd, totals_usd };
             frame(out, n, Some("usage"), &usage);
         }
         // Signatures and redacted reasoning are for the model's provider alone.

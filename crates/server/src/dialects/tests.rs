@@ -57,7 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
             id, name, content: vec![ToolContent::Text("r".into())], is_error: false, duration_ms: 1, rest: None,
         }),
         1 => Just(Event::Usage {
-            step: 1, model: "m".into(), usage: Usage::default(), stop_reason: StopReason::EndTurn, cost_usd: None }),
+            step: 1, model: "m".into(), usage: Usage::default(), stop_reason: StopReason::EndTurn, cost_usd: None, totals_usd: None }),
     ]
 }
 

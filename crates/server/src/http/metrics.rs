@@ -35,6 +35,7 @@ pub async fn get(State(state): State<AppState>, request: Request) -> Result<Resp
     }
     let mut text = String::with_capacity(16 * 1024);
     state.telemetry.metrics.render(&mut text);
+    state.telemetry.spending.render(&mut text);
     process::render(&mut text, state.engine.live(), state.engine.draining());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

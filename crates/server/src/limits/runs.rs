@@ -65,8 +65,15 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// Counts what the run used. Before its last event is shown: on Lambda nothing happens after that.
-    pub async fn count(&self, spent: DayUsage) {
-        self.daily.count(&self.owner, spent).await;
+    /// Counts what the run used; gives what its user used today, if the store answers. Before its last event is shown: on
+    /// Lambda nothing happens after that.
+    pub async fn count(&self, spent: DayUsage) -> Option<DayUsage> {
+        self.daily.count(&self.owner, spent).await
+    }
+
+    /// What its user's runs cost today, in US dollars, without those under way. `None` if the store does not answer.
+    pub fn cost_today(&self) -> impl Future<Output = Option<f64>> + Send + use<> {
+        let (owner, daily) = (self.owner.clone(), Arc::clone(&self.daily));
+        async move { daily.cost_today(&owner).await }
     }
 }

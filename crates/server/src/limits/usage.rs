@@ -258,6 +258,7 @@ pub struct DailyTokens {
 struct Recent {
     day: Date,
     tokens: u64,
+    cost_usd: Option<f64>,
     at: Instant,
 }
 
@@ -289,12 +290,12 @@ impl DailyTokens {
             return Ok(());
         }
         let day = day_of(now);
-        let recent = self.recent.lock().get(owner).copied().filter(|recent| recent.day == day);
+        let recent = self.recent(owner, day);
         let tokens = match recent {
             Some(recent) if recent.at.elapsed() < FRESH || recent.tokens >= self.limit => recent.tokens,
             _ => match self.store.used(owner, day).await {
                 Ok(sum) => {
-                    self.remember(owner, day, sum.tokens);
+                    self.remember(owner, day, &sum);
                     sum.tokens
                 }
                 Err(error) => {
@@ -310,21 +311,43 @@ impl DailyTokens {
         Err(Limited::Rate { what: "Today's tokens are used up", retry_after: until_next_day(now) })
     }
 
-    /// Counts what a run used.
-    pub async fn count(&self, owner: &Owner, spent: DayUsage) {
+    /// Counts what a run used; gives what the user used today, if the store answers.
+    pub async fn count(&self, owner: &Owner, spent: DayUsage) -> Option<DayUsage> {
         let day = day_of(Timestamp::now());
         match self.store.add(owner, day, &spent).await {
-            Ok(sum) => self.remember(owner, day, sum.tokens),
-            Err(error) => tracing::warn!(%error, spent.tokens, "the tokens of a run are not counted"),
+            Ok(sum) => {
+                self.remember(owner, day, &sum);
+                Some(sum)
+            }
+            Err(error) => {
+                tracing::warn!(%error, spent.tokens, "the tokens of a run are not counted");
+                None
+            }
         }
     }
 
-    fn remember(&self, owner: &Owner, day: Date, tokens: u64) {
+    /// What a user's runs cost today, in US dollars; 0 before the first. `None` if the store does not answer.
+    pub async fn cost_today(&self, owner: &Owner) -> Option<f64> {
+        let day = day_of(Timestamp::now());
+        if let Some(recent) = self.recent(owner, day).filter(|recent| recent.at.elapsed() < FRESH) {
+            return Some(recent.cost_usd.unwrap_or_default());
+        }
+        let sum = self.store.used(owner, day).await.ok()?;
+        self.remember(owner, day, &sum);
+        Some(sum.cost_usd.unwrap_or_default())
+    }
+
+    fn recent(&self, owner: &Owner, day: Date) -> Option<Recent> {
+        self.recent.lock().get(owner).copied().filter(|recent| recent.day == day)
+    }
+
+    fn remember(&self, owner: &Owner, day: Date, sum: &DayUsage) {
         let mut recent = self.recent.lock();
         if recent.len() >= CAPACITY {
             recent.retain(|_, known| known.at.elapsed() < FRESH);
         }
-        recent.insert(owner.clone(), Recent { day, tokens, at: Instant::now() });
+        let (tokens, cost_usd) = (sum.tokens, sum.cost_usd);
+        recent.insert(owner.clone(), Recent { day, tokens, cost_usd, at: Instant::now() });
     }
 }
 
@@ -348,9 +371,11 @@ mod tests {
         let spent = |tokens| DayUsage::of_run(Usage { input_tokens: tokens, ..Usage::default() }, Some(0.25));
         let (ann, bob) = (Principal::user("ann"), Principal::user("bob"));
         limit.check(ann.owner()).await.unwrap();
-        limit.count(ann.owner(), spent(99)).await;
+        assert_eq!(limit.cost_today(ann.owner()).await, Some(0.0));
+        limit.count(ann.owner(), spent(99)).await.unwrap();
         limit.check(ann.owner()).await.unwrap();
-        limit.count(ann.owner(), spent(30)).await;
+        let sum = limit.count(ann.owner(), spent(30)).await.unwrap();
+        assert_eq!((sum.cost_usd, limit.cost_today(ann.owner()).await), (Some(0.5), Some(0.5)));
         let limited = limit.check(ann.owner()).await.unwrap_err();
         assert!(limited.retry_after() <= Duration::from_secs(86_400));
         limit.check(bob.owner()).await.unwrap();

@@ -143,14 +143,14 @@ impl Default for Retry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
-    /// Read.
+    /// A million tokens that the model reads, in US dollars.
     pub input: f64,
-    /// Written.
+    /// A million tokens that it writes.
     pub output: f64,
-    /// Read from the provider's cache; the price of `input` if not given.
+    /// A million tokens that are read from the provider's cache; the price of `input` if not given.
     #[serde(default)]
     pub cache_read: Option<f64>,
-    /// Written to the provider's cache; the price of `input` if not given.
+    /// A million tokens that are written to the provider's cache; the price of `input` if not given.
     #[serde(default)]
     pub cache_write: Option<f64>,
 }

@@ -16,6 +16,7 @@ use loquat_agent::message::Message;
 use loquat_agent::transcript::Transcript;
 use loquat_agent::{Agent, RunContext, RunInput};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::journal::{Journal, JournalError};
 use super::run::Run;
@@ -88,6 +89,9 @@ impl Drive {
             tracing::info!(target: "loquat::content", text = message.text(), "the user wrote");
         }
         let events = agent.run(history, input, cx);
+        let session_before = session.as_ref().map(|(_, hold)| hold.cost_usd().unwrap_or_default());
+        // Read while the model is called: the end of its call asks for it.
+        let day_before = (!telemetry.prices.is_empty()).then(|| tokio::spawn(place.cost_today()));
         let keeper = Keeper {
             can_pause: durable && session.is_some(),
             run,
@@ -95,7 +99,8 @@ impl Drive {
             place,
             transcript: Transcript::new(),
             started: None,
-            tally: Tally::new(agent.tools.clone()),
+            tally: Tally::new(agent.tools.clone(), session_before),
+            day_before,
             telemetry,
             cut_by_host: false,
         };
@@ -185,6 +190,8 @@ struct Keeper {
     transcript: Transcript,
     started: Option<Event>,
     tally: Tally,
+    /// What the user's earlier runs of today cost, where anything has a price; until it is asked for.
+    day_before: Option<JoinHandle<Option<f64>>>,
     telemetry: Arc<Telemetry>,
     /// Whether another process could go on.
     can_pause: bool,
@@ -288,6 +295,11 @@ impl Keeper {
         if batch.is_empty() {
             return Ok(terminal);
         }
+        if batch.iter().any(|event| matches!(event, Event::Usage { .. }))
+            && let Some(day) = self.day_before.take()
+        {
+            self.tally.know_the_day(day.await.ok().flatten());
+        }
         let age = self.run.age_ms();
         for event in &mut batch {
             self.tally.take(&self.telemetry, event, age);
@@ -348,7 +360,7 @@ impl Keeper {
             Some(sessions.commit(*hold, turn, &terminal, self.started.as_ref(), usage).await)
         };
         // Two writes to two places: neither waits for the other.
-        let ((), committed) = tokio::join!(self.place.count(spent.clone()), committing);
+        let (today, committed) = tokio::join!(self.place.count(spent.clone()), committing);
         let mut count = None;
         match committed {
             None => {}
@@ -379,6 +391,7 @@ impl Keeper {
             events: n,
             bytes,
             readers: self.run.readers(),
+            day_cost_usd: today.and_then(|today| today.cost_usd),
         };
         let record = self.tally.end(&self.telemetry, &end);
         self.telemetry.run_ended(&record);

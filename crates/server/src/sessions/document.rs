@@ -45,6 +45,9 @@ pub struct Head {
     /// The calls that wait for a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// What its runs cost so far in US dollars, those of replaced messages included; missing where nothing had a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
     /// What the context strategy noted.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub memo: Map<String, Value>,
@@ -164,6 +167,7 @@ impl Document {
                 epoch: 0,
                 run: None,
                 pending: None,
+                cost_usd: None,
                 memo: Map::new(),
                 others: Map::new(),
             },

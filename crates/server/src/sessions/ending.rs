@@ -177,6 +177,7 @@ mod tests {
             usage: Usage::default(),
             stop_reason: StopReason::ToolUse,
             cost_usd: None,
+            totals_usd: None,
         };
         vec![
             Event::Started { model: "m".into() },

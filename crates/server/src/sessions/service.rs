@@ -32,6 +32,7 @@ use crate::clock::{Clock, later};
 use crate::ids::{Id, RunId, SessionId};
 use crate::runs::journal::{Journals, Liveness, Stored};
 use crate::runs::run::RunInfo;
+use crate::telemetry::cost;
 
 pub use error::SessionError;
 pub use hold::Hold;
@@ -368,6 +369,7 @@ impl Sessions {
         usage: Value,
     ) -> Result<usize, SessionError> {
         let now = self.clock.now();
+        let spent = usage.get("cost_usd").and_then(Value::as_f64);
         for warning in hold.memo.take_warnings() {
             tracing::warn!(run_id = %hold.run_id, session_id = %hold.key.id, warning, "context strategy");
         }
@@ -393,6 +395,7 @@ impl Sessions {
             document.head.updated_at = now;
             document.head.memo = hold.memo.to_map();
             document.head.pending.clone_from(&pending);
+            document.head.cost_usd = cost::sum(document.head.cost_usd, spent);
             match self.put_own(&mut hold, &document, Durability::Full).await {
                 Ok(_) => {
                     if let Some(late) = hold.listing.take() {

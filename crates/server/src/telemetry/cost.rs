@@ -18,6 +18,12 @@ impl PriceTable {
         Self(priced.collect())
     }
 
+    /// Whether no model has any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What a call of this model cost, in US dollars; `None` for a model without prices.
     #[must_use]
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<f64> {

@@ -74,10 +74,19 @@ impl Emf {
         if let Some(cost) = run.cost_usd {
             figures.push(("Cost", "None", cost.into()));
         }
+        if let Some(cost) = run.session_cost_usd {
+            figures.push(("SessionCost", "None", cost.into()));
+        }
+        if let Some(cost) = run.day_cost_usd {
+            figures.push(("UserDayCost", "None", cost.into()));
+        }
         // Properties: to be searched for, never a dimension, of which each value would be a metric of its own.
-        let more = json!({
+        let mut more = json!({
             "model": run.model, "outcome": run.outcome, "run_id": run.run_id, "session_id": run.session_id,
         });
+        if let Some(user) = &run.user {
+            more["user"] = user.as_str().into();
+        }
         self.write(&figures, more);
     }
 
@@ -136,8 +145,11 @@ mod tests {
             code: String::new(),
             run_id: "r".into(),
             session_id: "s".into(),
+            user: Some("0123456789abcdef".into()),
             usage: Usage { input_tokens: 10, output_tokens: 5, cache_read_tokens: 2, cache_write_tokens: 1 },
             cost_usd: Some(0.000_25),
+            session_cost_usd: Some(0.001),
+            day_cost_usd: Some(0.25),
             first_token_ms: Some(120),
             total_ms: 900,
             tool_ms: 40,
@@ -146,7 +158,9 @@ mod tests {
             resets: 1,
         };
         emf.run(&run);
-        emf.run(&RunRecord { failed: true, cost_usd: None, first_token_ms: None, tools: 0, ..run });
+        let unpriced =
+            RunRecord { cost_usd: None, session_cost_usd: None, day_cost_usd: None, user: None, ..run };
+        emf.run(&RunRecord { failed: true, first_token_ms: None, tools: 0, ..unpriced });
         emf.refused("session_busy");
         emf.one("Resumes");
 
@@ -169,6 +183,9 @@ mod tests {
         assert_eq!((&lines[0]["ChatRequests"], &lines[0]["ChatResponses"]), (&1.into(), &1.into()));
         assert_eq!((&lines[0]["Cost"], &lines[0]["FirstTokenTime"]), (&0.000_25.into(), &120.into()));
         assert_eq!(lines[0].get("ChatErrors"), None);
+        assert_eq!((&lines[0]["SessionCost"], &lines[0]["UserDayCost"]), (&0.001.into(), &0.25.into()));
+        assert_eq!((&lines[0]["user"], lines[1].get("user")), (&"0123456789abcdef".into(), None));
+        assert_eq!((lines[1].get("Cost"), lines[1].get("SessionCost")), (None, None));
         assert_eq!((&lines[1]["ChatErrors"], lines[1].get("ChatResponses")), (&1.into(), None));
         assert_eq!(lines[2]["ChatRefused"], 1);
         assert_eq!(lines[3]["Resumes"], 1);

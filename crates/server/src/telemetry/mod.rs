@@ -16,6 +16,7 @@ pub(crate) mod model;
 pub mod names;
 pub mod process;
 pub mod scope;
+pub mod spending;
 pub(crate) mod tally;
 pub(crate) mod tool;
 pub mod trace;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use emf::Emf;
+use spending::Spending;
 use tally::RunRecord;
 use trace::Tracer;
 
@@ -42,6 +44,8 @@ pub struct Telemetry {
     pub metrics: Metrics,
     /// The prices.
     pub prices: PriceTable,
+    /// What was spent today.
+    pub spending: Spending,
     /// What a caller of `/metrics` must show.
     pub metrics_token: Option<Secret>,
     /// CloudWatch, where metrics go there.
@@ -70,6 +74,7 @@ impl Telemetry {
         Self {
             metrics: Metrics::default(),
             prices: PriceTable::new(models),
+            spending: Spending::new(config.metrics_users),
             metrics_token: config.metrics_token.clone(),
             tracer: config.traces.clone().map(Tracer::start),
             log_content,

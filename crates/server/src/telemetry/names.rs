@@ -19,6 +19,12 @@ pub enum Metric {
     Tokens,
     /// US dollars.
     Cost,
+    /// US dollars of single runs.
+    RunCost,
+    /// US dollars of sessions.
+    SessionCost,
+    /// US dollars of a user's day.
+    UserDayCost,
     /// Model calls that were made again.
     ModelRetries,
     /// Model calls that went on to the next model.
@@ -68,6 +74,9 @@ pub struct Description {
 /// 10 ms to 82 s, as the OpenTelemetry conventions advise for model calls.
 const SECONDS: &[f64] =
     &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+
+/// A hundredth of a cent to 100 dollars.
+const DOLLARS: &[f64] = &[0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 
 const fn row(
     metric: Metric,
@@ -130,6 +139,27 @@ pub const METRICS: &[Description] = &[
         "loquat_cost_usd_total",
         &["model"],
         "What model calls cost in US dollars, by the configured prices.",
+    ),
+    row(
+        Metric::RunCost,
+        Kind::Histogram(DOLLARS),
+        "loquat_run_cost_usd",
+        &["model"],
+        "What single runs cost in US dollars.",
+    ),
+    row(
+        Metric::SessionCost,
+        Kind::Histogram(DOLLARS),
+        "loquat_session_cost_usd",
+        &[],
+        "What sessions had cost in US dollars, at the end of each of their runs.",
+    ),
+    row(
+        Metric::UserDayCost,
+        Kind::Histogram(DOLLARS),
+        "loquat_user_day_cost_usd",
+        &[],
+        "What users had cost in US dollars since midnight (UTC), at the end of each of their runs.",
     ),
     row(
         Metric::ModelRetries,

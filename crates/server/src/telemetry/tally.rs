@@ -1,6 +1,6 @@
 //! What one run came to: counted event by event, told once at its end, to the log, the metrics and CloudWatch.
 
-use loquat_agent::event::{Event, Usage};
+use loquat_agent::event::{Event, TotalsUsd, Usage};
 use loquat_agent::tool_set::ToolSet;
 
 use super::cost;
@@ -20,6 +20,10 @@ pub(crate) struct Tally {
     first_text_ms: Option<u64>,
     usage: Usage,
     cost_usd: Option<f64>,
+    /// What the session's earlier runs cost; `None` where nothing is kept of it.
+    session_before: Option<f64>,
+    /// What the user's earlier runs of today cost, where that is known.
+    day_before: Option<f64>,
 }
 
 /// What is known only when a run ends.
@@ -31,6 +35,8 @@ pub(crate) struct End<'a> {
     pub(crate) events: u64,
     pub(crate) bytes: u64,
     pub(crate) readers: usize,
+    /// What the user's runs of today cost, this one included, where the store knows.
+    pub(crate) day_cost_usd: Option<f64>,
 }
 
 /// What one run came to, as CloudWatch has it.
@@ -48,10 +54,16 @@ pub(crate) struct RunRecord {
     pub(crate) run_id: String,
     /// Its session.
     pub(crate) session_id: String,
+    /// A hash of its user; `None` where nobody signs in.
+    pub(crate) user: Option<String>,
     /// Tokens of all its model calls.
     pub(crate) usage: Usage,
     /// Their cost in US dollars, where the models have prices.
     pub(crate) cost_usd: Option<f64>,
+    /// What the session cost by then.
+    pub(crate) session_cost_usd: Option<f64>,
+    /// What the user's runs of today cost by then.
+    pub(crate) day_cost_usd: Option<f64>,
     /// Milliseconds to the first word, if there was one.
     pub(crate) first_token_ms: Option<u64>,
     /// Milliseconds to the end.
@@ -67,8 +79,30 @@ pub(crate) struct RunRecord {
 }
 
 impl Tally {
-    pub(crate) fn new(tools: ToolSet) -> Self {
-        Self { tools, ..Self::default() }
+    /// Of a run of a session whose earlier runs cost `session_before`; `None` where nothing is kept.
+    pub(crate) fn new(tools: ToolSet, session_before: Option<f64>) -> Self {
+        Self { tools, session_before, ..Self::default() }
+    }
+
+    /// Takes note of what the user's earlier runs of today cost.
+    pub(crate) fn know_the_day(&mut self, cost_usd: Option<f64>) {
+        self.day_before = cost_usd;
+    }
+
+    /// What the session cost, this run included; `None` where neither has a price.
+    fn session_cost_usd(&self) -> Option<f64> {
+        cost::sum(self.session_before, self.cost_usd).filter(|_| self.cost_usd.is_some())
+    }
+
+    /// What is spent by now; `None` where nothing has a price.
+    fn totals(&self) -> Option<Box<TotalsUsd>> {
+        let run = self.cost_usd?;
+        let and_this = |before: Option<f64>| before.map(|before| cost::round(before + run));
+        Some(Box::new(TotalsUsd {
+            run,
+            session: and_this(self.session_before),
+            day: and_this(self.day_before),
+        }))
     }
 
     /// Takes an event in, and prices it where it is a model call's.
@@ -78,14 +112,16 @@ impl Tally {
             Event::Text { .. } => {
                 self.first_text_ms.get_or_insert(age_ms);
             }
-            Event::Usage { model, usage, cost_usd, .. } => {
+            Event::Usage { model, usage, cost_usd, totals_usd, .. } => {
                 self.steps += 1;
                 self.usage += *usage;
                 *cost_usd = telemetry.prices.cost(model, usage);
                 if let Some(cost) = *cost_usd {
                     self.cost_usd = Some(cost::round(self.cost_usd.unwrap_or_default() + cost));
                     telemetry.metrics.add(Metric::Cost, &[model], cost);
+                    telemetry.spending.add(cost);
                 }
+                *totals_usd = self.totals();
                 tokens(telemetry, model, usage);
             }
             Event::ToolResult { name, is_error, duration_ms, .. } => {
@@ -144,7 +180,11 @@ impl Tally {
             Event::Failed { code, .. } => ("failed", code.as_str()),
             _ => ("", ""),
         };
-        let retries = scope::current().and_then(|scope| Some(scope.run.as_ref()?.retries())).unwrap_or(0);
+        let facts = scope::current().and_then(|scope| scope.run.clone());
+        let retries = facts.as_ref().map_or(0, |facts| facts.retries());
+        let user = facts.and_then(|facts| facts.user.clone());
+        let session_cost_usd = self.session_cost_usd();
+        let day_cost_usd = end.day_cost_usd.filter(|_| self.cost_usd.is_some());
         // The cloud stack's metric filters and dashboard read this line by its message and the names of its fields.
         tracing::info!(
             target: "loquat::run",
@@ -162,6 +202,8 @@ impl Tally {
             cache_read_tokens = self.usage.cache_read_tokens,
             cache_write_tokens = self.usage.cache_write_tokens,
             cost_usd = self.cost_usd,
+            session_cost_usd,
+            user_day_cost_usd = day_cost_usd,
             first_token_ms = self.first_text_ms,
             total_ms = end.total_ms,
             events = end.events,
@@ -180,6 +222,16 @@ impl Tally {
             metrics.observe(Metric::FirstToken, &[&self.model], seconds(first));
         }
         metrics.observe(Metric::RunTime, &[&self.model], seconds(end.total_ms));
+        if let Some(cost) = self.cost_usd {
+            metrics.observe(Metric::RunCost, &[&self.model], cost);
+        }
+        if let Some(cost) = session_cost_usd {
+            metrics.observe(Metric::SessionCost, &[], cost);
+        }
+        if let Some(cost) = day_cost_usd {
+            metrics.observe(Metric::UserDayCost, &[], cost);
+            telemetry.spending.user(user.as_deref(), cost);
+        }
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
         metrics.add(Metric::StreamedBytes, &[], end.bytes as f64);
         RunRecord {
@@ -189,8 +241,11 @@ impl Tally {
             code: code.to_owned(),
             run_id: end.run_id.to_owned(),
             session_id: end.session_id.to_owned(),
+            user,
             usage: self.usage,
             cost_usd: self.cost_usd,
+            session_cost_usd,
+            day_cost_usd,
             first_token_ms: self.first_text_ms,
             total_ms: end.total_ms,
             tool_ms: self.call_ms,

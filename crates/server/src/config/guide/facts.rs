@@ -133,6 +133,7 @@ pub(super) static FACTS: &[Fact] = facts! {
 
     "telemetry.service", "=\"loquat\"", r#""support-agent""#;
     "telemetry.metrics_token", "none: administrators only, or this machine where nobody signs in", r#""a-long-random-word""#;
+    "telemetry.metrics_users", "10", "0";
     "telemetry.emf", "on Lambda", "true";
     "telemetry.emf_namespace", "`\"Loquat\"`", r#""Support""#;
 

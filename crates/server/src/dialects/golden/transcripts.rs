@@ -23,7 +23,7 @@ fn usage(step: u32, stop_reason: StopReason) -> Event {
     let usage = Usage { input_tokens: 20, output_tokens: 5, cache_read_tokens: 4, ..Usage::default() };
     // Prices are known of some models only.
     let cost_usd = (step == 2).then_some(COST);
-    Event::Usage { step, model: "openai/test".into(), usage, stop_reason, cost_usd }
+    Event::Usage { step, model: "openai/test".into(), usage, stop_reason, cost_usd, totals_usd: None }
 }
 /// The model writes a call in two pieces.
 fn writes(id: &str, name: &str, input: &str) -> Vec<Event> {

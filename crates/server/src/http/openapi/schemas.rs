@@ -423,6 +423,9 @@ fn frames() -> Value {
             ("cache_write_tokens?", count("Written to the cache.")),
             ("stop_reason", text("Why the call stopped.")),
             ("cost_usd?", cost()),
+            ("totals_usd?", object("What was spent by then, this call included.", [
+                ("run", cost()), ("session?", cost()), ("day?", cost()),
+            ])),
         ]),
         "FrameContinue": object("`event: continue`: this answer ends; read on at `GET /runs/{id}/events`.", [
             ("run_id", refer("Id")), ("after", count("The last event of this answer.")),

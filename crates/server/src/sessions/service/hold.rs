@@ -40,6 +40,12 @@ impl Hold {
         self.document.count()
     }
 
+    /// What the session's earlier runs cost, in US dollars.
+    #[must_use]
+    pub fn cost_usd(&self) -> Option<f64> {
+        self.document.head.cost_usd
+    }
+
     /// All that was said up to the run, its own message included.
     ///
     /// # Errors

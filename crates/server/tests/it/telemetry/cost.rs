@@ -32,6 +32,11 @@ async fn every_place_tells_the_same_cost() {
         same(&usage["cost_usd"], price(usage));
         same(&only(&frames, "done")["usage"]["cost_usd"], price(usage));
         prices.push(price(usage));
+        // What was spent by then.
+        let all: f64 = prices.iter().sum();
+        same(&usage["totals_usd"]["run"], price(usage));
+        same(&usage["totals_usd"]["session"], all);
+        same(&usage["totals_usd"]["day"], all);
         output += usage["output_tokens"].as_u64().unwrap();
         let told = served.get(&format!("/usage?run_id={run}")).await;
         same(&told["total"]["cost_usd"], price(usage));
@@ -53,6 +58,15 @@ async fn every_place_tells_the_same_cost() {
     );
     let metrics = served.metrics().await;
     same(&value(&metrics, "loquat_cost_usd_total{model=\"openai/mock\"}").into(), sum);
+    same(&value(&metrics, "loquat_run_cost_usd_count{model=\"openai/mock\"}").into(), 2.0);
+    same(&value(&metrics, "loquat_run_cost_usd_sum{model=\"openai/mock\"}").into(), sum);
+    // What the session, and the only user's day, had cost at the end of each run.
+    for name in ["loquat_session_cost_usd", "loquat_user_day_cost_usd"] {
+        same(&value(&metrics, &format!("{name}_count")).into(), 2.0);
+        same(&value(&metrics, &format!("{name}_sum")).into(), prices[0] + sum);
+    }
+    same(&value(&metrics, "loquat_cost_today_usd").into(), sum);
+    same(&value(&metrics, "loquat_top_user_cost_today_usd{user=\"anonymous\"}").into(), sum);
     same(
         &value(&metrics, "loquat_tokens_total{model=\"openai/mock\",type=\"output\"}").into(),
         f64::from(u32::try_from(output).unwrap()),
@@ -65,6 +79,35 @@ async fn every_place_tells_the_same_cost() {
     );
     let stored = served.get(&format!("/sessions/{session}")).await;
     same(&stored["messages"][1]["metadata"]["usage"]["cost_usd"], prices[0]);
+}
+
+/// Two sessions of a user, then a model without prices.
+#[tokio::test]
+async fn sessions_and_days_are_summed_apart() {
+    let served = serve("", &[("LOQUAT_STORE", "sqlite")], "say=\"hello there\"").await;
+    let mut sums = std::collections::BTreeMap::<&str, f64>::new();
+    let mut day = 0.0;
+    for session in ["one", "two", "one"] {
+        let frames = served.chat(&json!({"message": "hi", "session_id": session})).await;
+        let usage = only(&frames, "usage");
+        day += price(usage);
+        *sums.entry(session).or_default() += price(usage);
+        same(&usage["totals_usd"]["run"], price(usage));
+        same(&usage["totals_usd"]["session"], sums[session]);
+        same(&usage["totals_usd"]["day"], day);
+    }
+    for (session, sum) in &sums {
+        same(&served.get(&format!("/usage?session_id={session}")).await["total"]["cost_usd"], *sum);
+    }
+    let unpriced = serve_with("", &[], "say=\"hello there\"").await;
+    let frames = unpriced.chat(&json!({"message": "hi"})).await;
+    assert_eq!(
+        (only(&frames, "usage").get("cost_usd"), only(&frames, "usage").get("totals_usd")),
+        (None, None)
+    );
+    let metrics = unpriced.metrics().await;
+    same(&value(&metrics, "loquat_cost_today_usd").into(), 0.0);
+    assert!(!metrics.contains("loquat_run_cost_usd_count"), "{metrics}");
 }
 
 #[tokio::test]
@@ -97,11 +140,25 @@ async fn users_see_their_own_usage_and_administrators_everybodys() {
     assert_eq!(get("/admin/users/ann/usage", &ann_key).await.0, StatusCode::NOT_FOUND);
     assert_eq!(get("/usage?days=0", &ann_key).await.0, StatusCode::BAD_REQUEST);
 
+    // Users stand in the metrics by their hashes, where they are wanted.
+    let request = served.client.get(format!("{}/metrics", served.url)).bearer_auth(&root_key);
+    let metrics = request.send().await.unwrap().text().await.unwrap();
+    let hash = loquat_server::telemetry::scope::hashed("ann");
+    assert!(value(&metrics, &format!("loquat_top_user_cost_today_usd{{user=\"{hash}\"}}")) > 0.0);
+    assert!(!metrics.contains("\"ann\"") && !metrics.contains("\"root\""), "{metrics}");
+
     // Metrics hold everybody's counts.
     assert_eq!(get("/metrics", &ann_key).await.0, StatusCode::NOT_FOUND);
     assert_eq!(get("/metrics", &root_key).await.0, StatusCode::OK);
     assert_eq!(get("/metrics", "").await.0, StatusCode::UNAUTHORIZED);
-    let served = serve(&file, &[("LOQUAT_METRICS_TOKEN", "scrape-me")], "say=\"hi\"").await;
+    let settings = [("LOQUAT_METRICS_TOKEN", "scrape-me"), ("LOQUAT_METRICS_USERS", "0")];
+    let served = serve(&file, &settings, "say=\"hi\"").await;
+    let chat = served.client.post(format!("{}/chat", served.url)).bearer_auth(&ann_key);
+    assert!(chat.json(&body).send().await.unwrap().text().await.unwrap().contains("event: done"));
+    let request = served.client.get(format!("{}/metrics", served.url)).bearer_auth("scrape-me");
+    let metrics = request.send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("loquat_user_day_cost_usd_count 1"), "{metrics}");
+    assert!(!metrics.contains("loquat_top_user_cost_today_usd{"), "{metrics}");
     for (token, expected) in [
         ("scrape-me", StatusCode::OK),
         ("scrape-m", StatusCode::UNAUTHORIZED),

@@ -56,6 +56,14 @@ async fn prometheus_reads_the_metrics() {
     let buckets = families["loquat_tool_seconds"][1].as_array().unwrap();
     let last = buckets.iter().find(|sample| sample[1]["le"] == "+Inf").unwrap();
     assert_eq!((&last[1]["tool"], last[2].as_f64()), (&json!("calculator"), Some(1.0)));
+    let runs = families["loquat_run_cost_usd"][1].as_array().unwrap();
+    let count = runs.iter().find(|sample| sample[0] == "loquat_run_cost_usd_count").unwrap();
+    assert_eq!(count[2].as_f64(), Some(1.0));
+    let users = &families["loquat_top_user_cost_today_usd"][1];
+    assert_eq!(users[0][1], json!({"user": "anonymous"}));
+    for name in ["loquat_cost_today_usd", "loquat_top_user_cost_today_usd"] {
+        assert_eq!(families[name][0], "gauge", "{name}");
+    }
     for name in ["process_resident_memory_bytes", "loquat_runs_live", "loquat_build_info"] {
         assert_eq!(families[name][0], "gauge", "{name}");
     }
