@@ -112,6 +112,19 @@ fn each_agent_can_be_put_on_aws_as_it_is() {
     }
 }
 
+/// Those that are no agents of their own as well: each can be had, and says how it is tried.
+#[test]
+fn every_example_is_copied_by_its_name() {
+    for name in AGENTS.iter().chain(&["rust-tool", "embed-in-axum", "cdk-include"]) {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy");
+        assert!(init(name, &copy).contains("Try it: cd "), "{name}");
+        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("README.md");
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        assert_eq!(read(&copy.join("README.md")), read(&original), "{name}");
+    }
+}
+
 #[test]
 fn a_name_that_is_none_lists_those_that_are() {
     let output = binary(&[].into()).args(["init", "--example", "banking"]).output().unwrap();
