@@ -49,7 +49,6 @@ fn measure(dialect: DialectName) -> (Duration, Duration, usize) {
         info: &info,
         usage: Usage::default(),
         cost_usd: None,
-        totals_usd: None,
         message_count: None,
         log: &log,
         before: Some(&[]),

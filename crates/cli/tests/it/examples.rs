@@ -119,7 +119,8 @@ fn every_example_is_copied_by_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy");
         assert!(init(name, &copy).contains("Try it: cd "), "{name}");
-        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("README.md");
+        let original =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).join("README.md");
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         assert_eq!(read(&copy.join("README.md")), read(&original), "{name}");
     }

@@ -26,7 +26,6 @@ fn early_and_late(form: &Form) -> (AllocationInfo, AllocationInfo) {
         info: &info,
         usage: Usage::default(),
         cost_usd: None,
-        totals_usd: None,
         message_count: None,
         log: &log,
         before: Some(&[]),
