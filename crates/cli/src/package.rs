@@ -18,14 +18,15 @@ pub(crate) struct Args {
     #[arg(long)]
     bootstrap: Option<PathBuf>,
     /// The processor, in place of what `[deploy]` says
-    #[arg(long, value_enum)]
+    #[arg(long, alias = "arch", value_enum)]
     architecture: Option<Processor>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Processor {
+    #[value(alias = "aarch64")]
     Arm64,
-    #[value(name = "x86_64")]
+    #[value(name = "x86_64", alias = "amd64", alias = "x86-64")]
     X86_64,
 }
 

@@ -1,10 +1,11 @@
 //! What the stack must know about the agent: read from `loquat.toml` without the server's types.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::{
     assets::{self, Prompt, Tools},
-    settings::{Settings, SettingsError},
+    settings::{NAME_LIMIT, Settings, SettingsError},
 };
 
 /// The agent folder as the deployment sees it.
@@ -16,6 +17,12 @@ pub struct Agent {
     pub name: String,
     /// Every model the agent may call, as written: `bedrock/…`, `anthropic/…`, a bare Bedrock id.
     pub models: Vec<String>,
+    /// The regions of models that are not called in the function's own.
+    pub model_regions: BTreeMap<String, String>,
+    /// The guardrails that the models are called with: id or ARN, and the region if it is not the function's own.
+    pub guardrails: Vec<(String, Option<String>)>,
+    /// The knowledge base that the agent searches, and its region if it is not the function's own.
+    pub knowledge_base: Option<(String, Option<String>)>,
     /// Where its instructions are.
     pub prompt: Prompt,
     /// Where its Python tools are.
@@ -90,7 +97,9 @@ impl Agent {
         deploy.check().map_err(|source| AgentError::Settings { path: path.to_path_buf(), source })?;
         let mut models = Vec::new();
         collect_models(&table, &mut models);
-        if let Some(model) = deploy.environment.get("MODEL_ID") {
+        let variable = |name: &str| deploy.environment.get(name).map(String::as_str).unwrap_or_default();
+        let named = [variable("MODEL_ID")].into_iter().chain(variable("LOQUAT_MODELS").split(','));
+        for model in named.map(str::trim).filter(|model| !model.is_empty()) {
             push_unique(&mut models, model);
         }
         for model in &deploy.models {
@@ -100,12 +109,18 @@ impl Agent {
         let prompt = assets::prompt(&table, environment);
         let tools = assets::tools(&table, environment).map_err(parse)?;
         let lambda_tools = lambda_tools(&table, &deploy);
+        let (model_regions, guardrails) = bedrock_settings(&table);
+        let knowledge_base = string(&table, &["builtin", "retrieve", "knowledge_base_id"])
+            .map(|id| (id, string(&table, &["builtin", "retrieve", "region"])));
         let names_architecture =
             table.get("deploy").is_some_and(|deploy| deploy.get("architecture").is_some());
         Ok(Self {
             folder: folder.to_path_buf(),
             name,
             models,
+            model_regions,
+            guardrails,
+            knowledge_base,
             prompt,
             tools,
             lambda_tools,
@@ -125,6 +140,22 @@ fn collect_models(table: &toml::Table, models: &mut Vec<String>) {
             push_unique(models, one);
         }
     }
+}
+
+/// The regions and the guardrails of `[model_settings."…".bedrock]`.
+fn bedrock_settings(table: &toml::Table) -> (BTreeMap<String, String>, Vec<(String, Option<String>)>) {
+    let (mut regions, mut guardrails) = (BTreeMap::new(), Vec::new());
+    let settings = table.get("model_settings").and_then(toml::Value::as_table);
+    for (model, settings) in settings.into_iter().flatten() {
+        let Some(settings) = settings.as_table() else { continue };
+        let region = string(settings, &["bedrock", "region"]);
+        if let Some(region) = &region {
+            regions.insert(model.clone(), region.clone());
+        }
+        let guardrail = string(settings, &["bedrock", "guardrail", "id"]).map(|id| (id, region));
+        guardrails.extend(guardrail.filter(|guardrail| !guardrails.contains(guardrail)));
+    }
+    (regions, guardrails)
 }
 
 /// The functions of `[[lambda]]`, with their qualifiers, and those that `[deploy]` names beside them.
@@ -177,6 +208,8 @@ fn stack_name(name: &str) -> String {
             out.push('-');
         }
     }
+    // Room for what goes before it, and no hyphen at the end.
+    out.truncate(NAME_LIMIT - "agent-".len());
     let out = out.trim_end_matches('-');
     if out.starts_with(|c: char| c.is_ascii_alphabetic()) { out.into() } else { format!("agent-{out}") }
 }
@@ -200,6 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_long_name_makes_a_stack_name_that_is_short_enough() {
+        let agent = parse(&format!("[page]\nname = \"{}\"", "Desk ".repeat(30))).unwrap();
+        assert!(
+            agent.deploy.name.len() <= NAME_LIMIT && !agent.deploy.name.ends_with('-'),
+            "{}",
+            agent.deploy.name
+        );
+    }
+
+    #[test]
     fn unknown_key_is_refused_with_its_line() {
         let error = parse("[deploy]\nmemory_mb = 256\nmemroy = 1\n").unwrap_err();
         assert!(error.contains("line 3") && error.contains("memroy"), "{error}");
@@ -219,6 +262,7 @@ mod tests {
             ("[deploy]\ntimeout_seconds = 901", "timeout_seconds"),
             ("[deploy]\nlog_retention_days = 2", "log_retention_days"),
             ("[deploy]\nname = \"1x\"", "name"),
+            ("[deploy]\nname = \"a-name-of-forty-nine-characters-is-longer-than-it-may\"", "name"),
             ("[deploy.auth]\ntype = \"oidc\"", "auth.issuer"),
             ("[deploy.auth]\nuser_pool_id = \"p\"", "auth.user_pool_id"),
             ("[deploy.rest]\ndomain_name = \"a.b\"", "rest.domain_name"),

@@ -64,10 +64,20 @@ pub enum PackageError {
     },
     /// No binary was found.
     #[error(
-        "no `bootstrap` for {0} found; looked at {1}. `cargo xtask package` builds one for this machine's processor: set \
-         [deploy] architecture to it, cross-compile (docs/aws.md says how), or name a binary with --bootstrap"
+        "no `bootstrap` for {wanted} found; looked at {places}. A release archive has it; from a clone, `cargo xtask package` \
+         builds it for this machine's own processor, and for {wanted} after `rustup target add {triple} && pip install \
+         cargo-zigbuild ziglang`. Or say --architecture {other} (or [deploy] architecture), or name a binary with --bootstrap"
     )]
-    NoBinary(&'static str, String),
+    NoBinary {
+        /// The processor it should be for.
+        wanted: &'static str,
+        /// The other one.
+        other: &'static str,
+        /// Its target, as Rust calls it.
+        triple: &'static str,
+        /// Where it was looked for.
+        places: String,
+    },
     /// The package is larger than Lambda takes.
     #[error(
         "{0} bytes unpacked, but Lambda takes at most {UNPACKED_LIMIT}; move large files out of the agent folder"
@@ -200,10 +210,7 @@ pub fn choose_bootstrap(agent: &mut Agent, named: Option<&Path>) -> Result<(Path
         }
         (None, Ok(path)) => (path, wanted),
         (None, Err(error)) => {
-            let other = match wanted {
-                Architecture::Arm64 => Architecture::X86_64,
-                Architecture::X86_64 => Architecture::Arm64,
-            };
+            let other = wanted.other();
             (find_bootstrap(None, other).map_err(|_| error)?, other)
         }
     };
@@ -248,7 +255,12 @@ pub fn find_bootstrap(named: Option<&Path>, architecture: Architecture) -> Resul
     };
     places.iter().find(fits).cloned().ok_or_else(|| {
         let list: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
-        PackageError::NoBinary(architecture.as_str(), list.join(", "))
+        PackageError::NoBinary {
+            wanted: architecture.as_str(),
+            other: architecture.other().as_str(),
+            triple,
+            places: list.join(", "),
+        }
     })
 }
 

@@ -52,6 +52,14 @@ impl Architecture {
             Self::X86_64 => "x86_64",
         }
     }
+
+    /// The one that it is not.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Arm64 => Self::X86_64,
+            Self::X86_64 => Self::Arm64,
+        }
+    }
 }
 
 /// What happens to stored data when the stack is deleted.
@@ -328,6 +336,10 @@ fn wrong(key: &str, problem: impl Into<String>) -> SettingsError {
     SettingsError { key: key.into(), problem: problem.into() }
 }
 
+/// The longest name of a stack: with the region behind it, it must fit into the 64 characters of a CloudFront function's
+/// name, and alone into the 48 of an AgentCore runtime's.
+pub(crate) const NAME_LIMIT: usize = 48;
+
 /// The values CloudWatch Logs accepts as a retention time.
 const RETENTION_DAYS: &[u32] = &[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
@@ -339,11 +351,13 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be deployed, with what to write instead.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let name_ok = self.name.len() <= 100
+        let name_ok = self.name.len() <= NAME_LIMIT
             && self.name.starts_with(|c: char| c.is_ascii_alphabetic())
             && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if !name_ok {
-            return Err(wrong("name", "letters, digits and hyphens, a letter first, at most 100 characters"));
+            let expected =
+                format!("letters, digits and hyphens, a letter first, at most {NAME_LIMIT} characters");
+            return Err(wrong("name", expected));
         }
         if !(128..=10_240).contains(&self.memory_mb) {
             return Err(wrong("memory_mb", "128 to 10240"));
@@ -430,6 +444,15 @@ impl Settings {
         self.frontend.enabled
             && self.communication == Communication::Rest
             && self.hosting != Hosting::Agentcore
+    }
+
+    /// Whether the stack cannot know the page's address while it is made: the user pool's client wants it, the function
+    /// wants the client, and the distribution wants the function. It is a parameter then, given in a second change.
+    pub fn learns_page_address(&self) -> bool {
+        self.owns_user_pool()
+            && self.hosting != Hosting::Agentcore
+            && self.communication == Communication::FunctionUrl
+            && self.frontend.domain_name.is_none()
     }
 
     /// Whether the stack has a CloudFront distribution.

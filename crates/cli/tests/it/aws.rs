@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::io::AsyncBufReadExt as _;
 
 use super::ministack::{MiniStack, REGION};
-use super::support::{Events, ModelServer, PATIENCE, binary};
+use super::support::{Events, ModelServer, PATIENCE, Server, binary};
 
 fn agent_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -46,8 +46,7 @@ fn write_config(folder: &Path, memory: u32, tags: usize) {
     let tags: Vec<String> = (0..tags).map(|n| format!("tag{n} = \"{}\"", "x".repeat(250))).collect();
     let config = format!(
         "model = \"openai/test\"\nsystem_prompt_file = \"prompt.md\"\n[page]\nname = \"Cycle\"\n[deploy]\narchitecture = \"{architecture}\"\n\
-         memory_mb = {memory}\ntags = {{ {} }}\n# MiniStack does not know the resource that styles the newer page.\n\
-         [deploy.auth]\nmanaged_login = false\n[deploy.environment]\nLOQUAT_CONNECT_WAIT_MS = \"30000\"\n",
+         memory_mb = {memory}\ntags = {{ {} }}\n[deploy.environment]\nLOQUAT_CONNECT_WAIT_MS = \"30000\"\n",
         tags.join(", ")
     );
     std::fs::write(folder.join("loquat.toml"), config).unwrap();
@@ -144,6 +143,8 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
     )
     .await;
     assert!(told.contains("CREATE_COMPLETE"), "progress is shown: {told}");
+    // MiniStack does not know the resource that styles Cognito's newer page.
+    assert!(told.contains("the classic one is taken"), "{told}");
     let stack = aws.stack("cycle").await.unwrap().expect("the stack is there");
     let output = |name: &str| stack.output(name).unwrap_or_else(|| panic!("{name}: {told}")).to_owned();
     let (pool, client) = (output("UserPoolId"), output("UserPoolClientId"));
@@ -276,6 +277,7 @@ fn the_stack_sets_only_variables_the_server_knows() {
         "[deploy]\nhosting = \"adapter\"\ntimeout_seconds = 60\n[deploy.sessions]\nenabled = false\n",
         "[deploy]\nhosting = \"agentcore\"\n[deploy.auth]\ntype = \"oidc\"\nissuer = \"https://a\"\naudience = \"b\"\n",
         "[deploy]\ncommunication = \"function-url\"\n[deploy.auth]\ntype = \"none\"\nallow_public = true\n",
+        "[deploy]\ncommunication = \"function-url\"\n",
     ] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("loquat.toml"), config).unwrap();
@@ -299,6 +301,25 @@ fn the_stack_sets_only_variables_the_server_knows() {
             );
         }
     }
+}
+
+/// A page that works from the server works from the bucket.
+#[tokio::test]
+async fn the_page_has_the_same_policy_from_the_bucket_as_from_the_server() {
+    let folder = agent_folder();
+    let template = template::build(&Agent::read(folder.path()).unwrap()).to_value();
+    let headers = &template["Resources"]["PageHeaders"]["Properties"]["ResponseHeadersPolicyConfig"];
+    let policy =
+        &headers["SecurityHeadersConfig"]["ContentSecurityPolicy"]["ContentSecurityPolicy"]["Fn::Sub"];
+    let model = ModelServer::start().await;
+    let server = Server::start(&model, &[]).await;
+    let page = server.http.get(&server.url).send().await.unwrap();
+    let directives = |policy: &str| -> BTreeSet<String> {
+        // Where the API and the sign-in are differs, of course.
+        policy.split("; ").filter(|part| !part.starts_with("connect-src ")).map(str::to_owned).collect()
+    };
+    let own = page.headers()["content-security-policy"].to_str().unwrap();
+    assert_eq!(directives(policy.as_str().unwrap()), directives(own));
 }
 
 #[test]

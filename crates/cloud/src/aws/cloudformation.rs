@@ -189,6 +189,19 @@ impl Aws {
         }
     }
 
+    /// Whether CloudFormation has a type of resource here; taken for granted by somebody who may not ask.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn knows_type(&self, name: &str) -> Result<bool, AwsError> {
+        match self.query("DescribeType", &[("Type", "RESOURCE"), ("TypeName", name)]).await {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.code(), "TypeNotFoundException" | "InvalidAction") => Ok(false),
+            Err(AwsError::Refused { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Begins a change set.
     ///
     /// # Errors

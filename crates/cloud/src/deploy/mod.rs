@@ -15,7 +15,7 @@ use crate::{
     assets::Assets,
     aws::{
         Aws, AwsError,
-        cloudformation::{NewChangeSet, Template},
+        cloudformation::{NewChangeSet, Stack, Template},
     },
     package::{self, PackageError},
     settings::{Communication, Hosting},
@@ -120,6 +120,12 @@ pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui)
         }
     };
     let template = checked_template(&agent)?;
+    if agent.models.iter().all(|model| model.starts_with("local/")) {
+        ui.say(
+            "no model is named that the function could call, and it has no built-in one: every question will be answered \
+             with an error until loquat.toml has model = \"bedrock/…\" or another",
+        );
+    }
     let settings = &agent.deploy;
     let aws = Aws::load(settings.region.as_deref()).await?;
     let account = aws.account().await?;
@@ -150,14 +156,14 @@ pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui)
         let kept = aws.has_api_log_role().await?;
         parameters.push(("ApiLogRole".into(), if kept { "keep" } else { "make" }.into()));
     }
-    let changed = apply(&aws, &agent, &template, &bucket, &parameters, options.yes, ui).await?;
-    let stack = aws
-        .stack(&settings.name)
-        .await?
-        .ok_or_else(|| DeployError::NoStack(settings.name.clone(), aws.region().to_owned()))?;
-    if !changed {
-        ui.say("the stack is up to date");
+    if settings.owns_user_pool() && settings.auth.managed_login {
+        let known = aws.knows_type(template::BRANDING).await?;
+        if !known {
+            ui.say("Cognito's newer sign-in page cannot be had here: the classic one is taken");
+        }
+        parameters.push((template::SIGN_IN_PAGES.into(), if known { "managed" } else { "classic" }.into()));
     }
+    let stack = bring_about(&aws, &agent, &template, &bucket, parameters, options.yes, ui).await?;
     page::publish(&aws, &agent, &stack, options.api_url.as_deref(), page, ui).await?;
     if let (Some(email), Some(pool)) = (&options.first_user, stack.output("UserPoolId")) {
         match aws.create_user(pool, email, true).await {
@@ -180,6 +186,39 @@ pub async fn deploy(options: &DeployOptions, page: &[PageFile], ui: &mut dyn Ui)
         ui.say(&format!("{api} answers as it should"));
     }
     Ok(())
+}
+
+/// Makes the stack what the template says.
+async fn bring_about(
+    aws: &Aws,
+    agent: &Agent,
+    template: &template::Template,
+    bucket: &str,
+    mut parameters: Vec<(String, String)>,
+    yes: bool,
+    ui: &mut dyn Ui,
+) -> Result<Stack, DeployError> {
+    let name = &agent.deploy.name;
+    let learns = agent.deploy.learns_page_address();
+    let address = |stack: &Stack| stack.output("PageUrl").unwrap_or_default().to_owned();
+    let known = aws.stack(name).await?.as_ref().map(address).unwrap_or_default();
+    if learns {
+        parameters.push((template::PAGE_ADDRESS.into(), known.clone()));
+    }
+    if !apply(aws, agent, template, bucket, &parameters, yes, ui).await? {
+        ui.say("the stack is up to date");
+    }
+    let missing = || DeployError::NoStack(name.clone(), aws.region().to_owned());
+    let mut stack = aws.stack(name).await?.ok_or_else(missing)?;
+    let made = address(&stack);
+    if learns && made != known {
+        ui.say("the page's address is known now; the sign-in page learns where to return to");
+        parameters.pop();
+        parameters.push((template::PAGE_ADDRESS.into(), made));
+        apply(aws, agent, template, bucket, &parameters, true, ui).await?;
+        stack = aws.stack(name).await?.ok_or_else(missing)?;
+    }
+    Ok(stack)
 }
 
 /// The template of an agent, if it keeps the rules.

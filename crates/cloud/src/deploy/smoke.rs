@@ -37,8 +37,10 @@ pub async fn test(aws: &Aws, settings: &Settings, stack: &Stack, api: &str) -> V
     }
     // The page's own origin is the one the server allows.
     let origin = stack.output("PageUrl").map(str::to_owned);
+    // The first answer of a new function may take its time.
+    let slow = Duration::from_secs(15);
     let options =
-        doctor::Options { token, origin, wait: Duration::from_secs(60), ..doctor::Options::default() };
+        doctor::Options { token, origin, slow, wait: Duration::from_secs(60), ..doctor::Options::default() };
     for finding in doctor::examine(api, &options).await.findings {
         if finding.severity == Severity::Fault {
             failures.push(format!("{}: {}", finding.what, finding.fix));

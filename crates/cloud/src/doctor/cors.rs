@@ -1,29 +1,36 @@
 //! What browsers need to read the agent's answers, errors above all.
 
-use reqwest::{Method, Response, header};
-use serde_json::json;
+use reqwest::{Method, Response, StatusCode, header};
+use serde_json::{Value, json};
 
 use super::Examination;
+
+/// A message that agents refuse, in bytes; and one that is too large to be sent for a test.
+const LARGE: usize = 1_500_000;
+const LARGEST: usize = 20_000_000;
 
 impl Examination<'_> {
     /// Whether a page may read this answer.
     pub(super) fn readable(&mut self, response: &Response, what: &str) {
-        let allowed =
-            response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).and_then(|value| value.to_str().ok());
-        let status = response.status();
+        let allowed = response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        self.answer_readable(allowed, response.status(), what);
+    }
+
+    /// The same of an answer that has been read.
+    pub(super) fn answer_readable(&mut self, allowed: bool, status: StatusCode, what: &str) {
         match allowed {
-            None if !self.must_be_readable() => self.note(
+            false if !self.must_be_readable() => self.note(
                 "cors_unknown",
                 format!("{what} carries no CORS header for {}", self.origin),
                 "give --origin with the page's own origin to look at this",
             ),
-            None if status.is_success() => self.fault(
+            false if status.is_success() => self.fault(
                 "cors_missing",
                 format!("{what} carries no CORS header"),
                 "set the page's origin in the server's CORS settings, and let proxies pass the header",
             ),
             // Browsers show "CORS error" instead of what really happened.
-            None => self.fault(
+            false => self.fault(
                 match status.as_u16() {
                     401 => "cors_missing_401",
                     403 => "cors_missing_403",
@@ -36,7 +43,7 @@ impl Examination<'_> {
                 "add Access-Control-Allow-Origin to the gateway's own answers (DEFAULT_4XX and DEFAULT_5XX gateway \
                  responses; `always` with nginx's add_header)",
             ),
-            Some(_) => self.cors_seen = true,
+            true => self.cors_seen = true,
         }
     }
 
@@ -101,9 +108,25 @@ impl Examination<'_> {
         !matches!(response.status().as_u16(), 401 | 403)
     }
 
+    /// What API Gateway says by itself to a method that it has no route for (403), and the agent (405).
+    pub(super) async fn unknown_method(&mut self) {
+        let request = self.request(Method::PUT, "/health").timeout(self.options.wait);
+        if let Ok(response) = request.send().await
+            && !response.status().is_success()
+        {
+            self.readable(&response, "PUT /health");
+        }
+    }
+
     /// What the gateway says to a body that is too large must be readable too.
-    pub(super) async fn large_body(&mut self) {
-        let body = json!({ "message": "x".repeat(1_500_000) });
+    pub(super) async fn large_body(&mut self, config: &Value) {
+        // Above the agent's own limit, so that no model is asked.
+        let limit = config["limits"]["message_bytes"].as_u64().and_then(|limit| usize::try_from(limit).ok());
+        let length = limit.map_or(LARGE, |limit| LARGE.max(limit + 1));
+        if length > LARGEST {
+            return;
+        }
+        let body = json!({ "message": "x".repeat(length) });
         let request = self.signed(Method::POST, "/chat").json(&body).timeout(self.options.wait);
         if let Ok(response) = request.send().await
             && !response.status().is_success()

@@ -45,9 +45,9 @@ pub struct Options {
     pub message: String,
     /// The longest answer waited for.
     pub wait: Duration,
-    /// Silence after which a heartbeat is missing.
+    /// Silence after which a heartbeat is missing. A quarter of it before a cut makes the cut one for silence.
     pub silence: Duration,
-    /// Time to the first byte that is too long.
+    /// Time to the first byte that is too long. The first frame does not wait for the model.
     pub slow: Duration,
     /// A difference of clocks that breaks tokens.
     pub skew: Duration,
@@ -60,8 +60,9 @@ impl Default for Options {
             origin: None,
             message: "Count from one to forty in words.".into(),
             wait: Duration::from_secs(120),
-            silence: Duration::from_secs(15),
-            slow: Duration::from_secs(5),
+            // Heartbeats come after ten seconds.
+            silence: Duration::from_secs(12),
+            slow: Duration::from_secs(3),
             skew: Duration::from_secs(60),
         }
     }
@@ -112,12 +113,13 @@ pub async fn examine(url: &str, options: &Options) -> Report {
     if examination.reach().await {
         let config = examination.config().await;
         examination.preflight().await;
+        examination.unknown_method().await;
         let open = examination.without_token().await;
         if let Some(token) = &options.token {
             examination.token(token, &config);
         }
         if open || options.token.is_some() {
-            examination.large_body().await;
+            examination.large_body(&config).await;
             examination.chat().await;
         } else {
             examination.note(
@@ -139,9 +141,14 @@ impl Examination<'_> {
         self.add(code, Severity::Note, what.into(), fix.into());
     }
 
+    /// Whether this was found.
+    fn found(&self, code: &str) -> bool {
+        self.report.findings.iter().any(|known| known.code == code)
+    }
+
     /// A finding once; what is met again on another probe is the same fault.
     fn add(&mut self, code: &'static str, severity: Severity, what: String, fix: String) {
-        if !self.report.findings.iter().any(|known| known.code == code) {
+        if !self.found(code) {
             self.report.findings.push(Finding { code, severity, what, fix });
         }
     }
@@ -191,6 +198,7 @@ impl Examination<'_> {
             );
             return false;
         }
+        let cors = response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         let body = response.bytes().await.unwrap_or_default();
         let healthy = serde_json::from_slice::<Value>(&body).is_ok_and(|body| body["status"].is_string());
         if status == StatusCode::OK && healthy {
@@ -212,8 +220,19 @@ impl Examination<'_> {
                 "/health answers with something else than the agent's health",
                 "a page or a proxy answers here: use the API's own address",
             );
+        } else if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            self.fault(
+                "wrong_path",
+                format!("{}/health answers {status}, but the agent's own is open to everybody", self.url),
+                "with API Gateway the address ends in the stage, once (…amazonaws.com/prod); a proxy must let /health pass",
+            );
         } else {
-            self.fault("unhealthy", format!("/health answers {status}"), "see `loquat logs`");
+            self.answer_readable(cors, status, "/health");
+            let (code, fix) = match status {
+                StatusCode::TOO_MANY_REQUESTS => ("throttled", "wait, or raise the limits"),
+                _ => ("unhealthy", "see `loquat logs`"),
+            };
+            self.fault(code, format!("/health answers {status}"), fix);
         }
         false
     }

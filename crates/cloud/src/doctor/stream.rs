@@ -12,6 +12,13 @@ use super::{Examination, cause};
 /// Frames below which an answer tells nothing about buffering.
 const ENOUGH_FRAMES: usize = 4;
 
+/// Frames that come together are a block, if they are so many, and if such a silence was before them; one or two blocks
+/// may be the model's own.
+const TOGETHER: Duration = Duration::from_millis(20);
+const BLOCK_FRAMES: usize = 10;
+const HELD: Duration = Duration::from_millis(400);
+const ENOUGH_BLOCKS: usize = 3;
+
 /// Where cuts come from: seconds, and whose limit that is.
 const LIMITS: &[(u64, &str)] = &[
     (29, "API Gateway in BUFFERED mode: set ResponseTransferMode to STREAM and the timeout to 900 000 ms"),
@@ -40,7 +47,58 @@ struct Observed {
 
 impl Observed {
     fn frames(&self) -> usize {
-        String::from_utf8_lossy(&self.text).matches("\n\n").count()
+        frames(&self.text)
+    }
+
+    fn first(&self) -> Duration {
+        self.chunks.first().map_or(self.end, |(at, _)| *at)
+    }
+
+    fn last(&self) -> Duration {
+        self.chunks.last().map_or(self.end, |(at, _)| *at)
+    }
+
+    /// Many frames that all come in the last tenth of the time: held back until the answer was whole, or made by a model
+    /// that says everything at once.
+    fn at_once(&self) -> bool {
+        let (first, last) = (self.first(), self.last());
+        self.whole()
+            && self.frames() >= ENOUGH_FRAMES
+            && first > Duration::from_millis(300)
+            && last.saturating_sub(first) < first / 10
+    }
+
+    /// How many times a block of frames came at once after a silence, if most frames came so: models speak more evenly.
+    fn blocks(&self) -> Option<usize> {
+        let (mut blocks, mut in_blocks, mut offset) = (0, 0, 0);
+        let mut previous = Duration::ZERO;
+        let mut rest = self.chunks.as_slice();
+        while let Some((start, _)) = rest.first() {
+            let near =
+                rest.windows(2).take_while(|pair| pair[1].0.saturating_sub(pair[0].0) < TOGETHER).count() + 1;
+            let (block, later) = rest.split_at(near);
+            let bytes: usize = block.iter().map(|(_, bytes)| bytes).sum();
+            let frames = frames(&self.text[offset..offset + bytes]);
+            if start.saturating_sub(previous) >= HELD && frames >= BLOCK_FRAMES {
+                blocks += 1;
+                in_blocks += frames;
+            }
+            offset += bytes;
+            previous = block.last().map_or(*start, |(at, _)| *at);
+            rest = later;
+        }
+        (blocks >= ENOUGH_BLOCKS && in_blocks * 10 >= self.frames() * 6).then_some(blocks)
+    }
+
+    /// What the agent itself says went wrong.
+    fn failure(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.text);
+        let data =
+            text.split("event: error\n").nth(1)?.lines().find_map(|line| line.strip_prefix("data: "))?;
+        let error: serde_json::Value = serde_json::from_str(data).ok()?;
+        let word =
+            |name: &str| error[name].as_str().unwrap_or_default().chars().take(300).collect::<String>();
+        Some(format!("{} ({})", word("error"), word("code")))
     }
 
     /// The protocol's own ends.
@@ -59,6 +117,18 @@ impl Observed {
 
 impl Examination<'_> {
     pub(super) async fn chat(&mut self) {
+        let Some((mut observed, mut compressed)) = self.ask().await else { return };
+        // A start may be slow and a model quick: what was held back on the way is held back the second time, too.
+        if !compressed && observed.at_once() {
+            let Some(again) = self.ask().await else { return };
+            (observed, compressed) = again;
+        }
+        self.measure(&observed);
+        self.judge(&observed, compressed);
+    }
+
+    /// One answer, and whether it was compressed; nothing where there is no stream.
+    async fn ask(&mut self) -> Option<(Observed, bool)> {
         let body = json!({ "message": self.options.message, "events": "all" });
         let request = self
             .signed(Method::POST, "/chat")
@@ -71,7 +141,7 @@ impl Examination<'_> {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 self.fault("unreachable", format!("POST /chat: {}", cause(&error)), "see `loquat logs`");
-                return;
+                return None;
             }
             Err(_) => {
                 self.fault(
@@ -79,19 +149,17 @@ impl Examination<'_> {
                     format!("no answer to POST /chat in {} s", self.options.wait.as_secs()),
                     "see `loquat logs`",
                 );
-                return;
+                return None;
             }
         };
         let headers = begin.elapsed();
         self.readable(&response, "/chat");
         if !response.status().is_success() {
             self.refused(response).await;
-            return;
+            return None;
         }
-        self.form(&response);
-        let observed = observe(response, begin, headers, self.options.wait).await;
-        self.measure(&observed);
-        self.judge(&observed);
+        let compressed = self.form(&response);
+        Some((observe(response, begin, headers, self.options.wait).await, compressed))
     }
 
     async fn refused(&mut self, response: Response) {
@@ -121,8 +189,8 @@ impl Examination<'_> {
         }
     }
 
-    /// The headers of a stream that nobody on the way may touch.
-    fn form(&mut self, response: &Response) {
+    /// The headers of a stream that nobody on the way may touch; whether it is compressed.
+    fn form(&mut self, response: &Response) -> bool {
         let header = |name: header::HeaderName| {
             response
                 .headers()
@@ -132,7 +200,8 @@ impl Examination<'_> {
                 .to_ascii_lowercase()
         };
         let encoding = header(header::CONTENT_ENCODING);
-        if !encoding.is_empty() && encoding != "identity" {
+        let compressed = !encoding.is_empty() && encoding != "identity";
+        if compressed {
             self.fault(
                 "compressed",
                 format!("the stream is compressed ({encoding})"),
@@ -154,10 +223,11 @@ impl Examination<'_> {
                 BUFFERING,
             );
         }
+        compressed
     }
 
     fn measure(&mut self, observed: &Observed) {
-        let first = observed.chunks.first().map_or(observed.end, |(at, _)| *at);
+        let first = observed.first();
         for (name, value) in [
             ("headers after", millis(observed.headers)),
             ("first byte after", millis(first)),
@@ -169,31 +239,39 @@ impl Examination<'_> {
         }
     }
 
-    fn judge(&mut self, observed: &Observed) {
-        let first = observed.chunks.first().map_or(observed.end, |(at, _)| *at);
-        let last = observed.chunks.last().map_or(observed.end, |(at, _)| *at);
-        // Many frames that all come in the last tenth of the time were held back until the answer was whole.
-        let spread = last.saturating_sub(first);
-        let held =
-            observed.frames() >= ENOUGH_FRAMES && first > Duration::from_millis(300) && spread < first / 10;
-        if held && observed.whole() {
+    fn judge(&mut self, observed: &Observed, compressed: bool) {
+        let first = observed.first();
+        if let Some(failure) = observed.failure() {
+            self.fault(
+                "run_failed",
+                format!("the agent answers, but with an error: {failure}"),
+                "see `loquat logs`; often the model: its name, access to it in this region, its key, its quota",
+            );
+        } else if !compressed && observed.at_once() {
             self.fault(
                 "buffered",
                 format!("{} frames came at once after {}", observed.frames(), millis(first)),
                 BUFFERING,
             );
-        } else if first > self.options.slow {
+        } else if let (false, Some(blocks)) = (compressed, observed.blocks()) {
+            self.fault(
+                "buffered",
+                format!("{} frames came in {blocks} blocks", observed.frames()),
+                BUFFERING,
+            );
+        }
+        if first > self.options.slow && !self.found("buffered") {
             self.fault(
                 "slow_first_byte",
                 format!("the first byte came after {}", millis(first)),
-                "a cold start, a slow model or a far region: see the first-token time on the dashboard",
+                "a cold start, a far region, or something on the way that waits: see the first-token time on the dashboard",
             );
         }
         if observed.silence() > self.options.silence {
             self.fault(
                 "no_heartbeat",
                 format!("{} of silence without a heartbeat", millis(observed.silence())),
-                "the agent sends a comment every 10 s; something on the way holds small writes back",
+                "the agent sends a comment every 10 s; something on the way holds small writes back or takes comments out",
             );
         }
         if observed.timed_out {
@@ -202,14 +280,34 @@ impl Examination<'_> {
                 "the answer went on beyond the time of this test",
                 "nothing, or a longer --wait",
             );
-        } else if !observed.whole() {
-            let seconds = observed.end.as_secs();
-            let limit = LIMITS.iter().find(|(limit, _)| seconds.abs_diff(*limit) <= 1);
-            let how = observed.cut.as_deref().unwrap_or("closed");
+        } else if observed.cut.is_some() || !(compressed || observed.whole()) {
+            // What was compressed cannot be read to its end, only to where it broke.
+            self.cut(observed);
+        }
+    }
+
+    /// A stream without its end: cut for its silence, or for its length.
+    fn cut(&mut self, observed: &Observed) {
+        let how = observed.cut.as_deref().unwrap_or("closed");
+        let spoke = observed.chunks.last().map_or(observed.headers, |(at, _)| *at);
+        let silence = observed.end.saturating_sub(spoke);
+        let seconds = observed.end.as_secs();
+        let limit = LIMITS.iter().find(|(limit, _)| seconds.abs_diff(*limit) <= 1).map(|(_, whose)| *whose);
+        if silence >= self.options.silence / 4 {
+            self.fault(
+                "idle_cut",
+                format!("the stream was cut after {} of silence, without its end ({how})", millis(silence)),
+                limit.unwrap_or(
+                    "an idle timeout on the way is shorter than the agent's heartbeat, which comes every 10 s: raise it above that",
+                ),
+            );
+        } else {
             self.fault(
                 "cut",
                 format!("the stream ended after {} without its end ({how})", millis(observed.end)),
-                limit.map_or("a proxy's timeout or a crash: compare the time with the limits on the way, see `loquat logs`", |(_, whose)| whose),
+                limit.unwrap_or(
+                    "a proxy's time limit or a crash: compare the time with the limits on the way, see `loquat logs`",
+                ),
             );
         }
     }
@@ -241,6 +339,10 @@ async fn observe(response: Response, begin: Instant, headers: Duration, wait: Du
     }
     observed.end = begin.elapsed();
     observed
+}
+
+fn frames(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).matches("\n\n").count()
 }
 
 fn millis(time: Duration) -> String {

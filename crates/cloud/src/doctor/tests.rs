@@ -21,7 +21,9 @@ enum Broken {
     Nothing,
     Buffers,
     Compresses,
+    SendsBlocks,
     CutsSilence,
+    CutsSpeech,
     NoCors,
     NoCorsOn(u16),
     NoPreflight,
@@ -33,33 +35,58 @@ enum Broken {
     AnswersItself,
     Throttles,
     Fails,
+    FailsAtOnce,
     Redirects,
+    /// The stage twice: the route for everything else asks for a token.
+    GuardsHealth,
+    /// API Gateway's answer to a method that has no route, without the page's headers.
+    NoRoute,
+    ModelRefuses,
 }
 
 const STEP: Duration = Duration::from_millis(100);
 
-fn frames() -> Vec<&'static str> {
-    let mut frames = vec!["event: metadata\ndata: {}\n\n"];
-    frames.extend(["data: {\"text\":\"one\"}\n\n"; 6]);
-    frames.push("event: done\ndata: {}\n\n");
+fn frames(broken: Broken) -> Vec<String> {
+    let mut frames = vec!["event: metadata\ndata: {}\n\n".to_owned()];
+    if broken == Broken::ModelRefuses {
+        let error = "id: 2\nevent: error\ndata: {\"error\":\"no access\",\"code\":\"model_denied\"}\n\n";
+        frames.push(error.to_owned());
+        return frames;
+    }
+    let text = "data: {\"text\":\"one\"}\n\n";
+    frames.extend(std::iter::repeat_n(text.to_owned(), 6));
+    if broken == Broken::SendsBlocks {
+        frames = vec![text.repeat(12); 4];
+    }
+    frames.push("event: done\ndata: {}\n\n".to_owned());
+    if broken == Broken::Compresses {
+        // What gzip makes of it has no line ends of its own.
+        frames = frames.iter().map(|frame| frame.replace('\n', "\u{1f}")).collect();
+    }
     frames
 }
 
 /// The agent's stream, with a pause in its middle that is bridged by a heartbeat.
 fn answer(broken: Broken) -> Body {
     let stream = futures_util::stream::unfold(0_usize, move |step| async move {
-        let frames = frames();
+        let frames = frames(broken);
         if step == 0 && broken == Broken::SlowFirstByte {
             tokio::time::sleep(STEP * 7).await;
         }
         tokio::time::sleep(STEP).await;
         if step == 4 && broken == Broken::NoHeartbeat {
-            tokio::time::sleep(STEP * 6).await;
+            tokio::time::sleep(STEP * 9).await;
         }
-        if step == 4 && broken == Broken::CutsSilence {
+        if broken == Broken::SendsBlocks {
+            tokio::time::sleep(STEP * 4).await;
+        }
+        if step == 4 && matches!(broken, Broken::CutsSilence | Broken::CutsSpeech) {
+            if broken == Broken::CutsSilence {
+                tokio::time::sleep(STEP * 3).await;
+            }
             return Some((Err(std::io::Error::other("cut")), usize::MAX - 1));
         }
-        frames.get(step).map(|frame| (Ok(Bytes::from_static(frame.as_bytes())), step + 1))
+        frames.get(step).map(|frame| (Ok(Bytes::from(frame.clone())), step + 1))
     });
     Body::from_stream(stream)
 }
@@ -79,6 +106,9 @@ async fn agent(State(broken): State<Arc<Broken>>, request: Request) -> Response 
             (StatusCode::FOUND, [(header::LOCATION, "https://elsewhere")]).into_response()
         }
         _ if broken == Broken::AnswersItself => "<html>".into_response(),
+        _ if broken == Broken::FailsAtOnce => StatusCode::BAD_GATEWAY.into_response(),
+        (_, "/health") if broken == Broken::GuardsHealth => StatusCode::UNAUTHORIZED.into_response(),
+        ("PUT", "/health") => StatusCode::FORBIDDEN.into_response(),
         ("OPTIONS", _) if broken == Broken::NoPreflight => StatusCode::UNAUTHORIZED.into_response(),
         ("OPTIONS", _) => StatusCode::NO_CONTENT.into_response(),
         (_, "/health") => "{\"status\":\"ok\"}".into_response(),
@@ -96,7 +126,9 @@ async fn agent(State(broken): State<Arc<Broken>>, request: Request) -> Response 
     };
     let status = response.status().as_u16();
     let headers = response.headers_mut();
-    if broken != Broken::NoCors && broken != Broken::NoCorsOn(status) {
+    let bare = matches!(broken, Broken::NoCors | Broken::FailsAtOnce)
+        || broken == Broken::NoRoute && method == "PUT";
+    if !bare && broken != Broken::NoCorsOn(status) {
         cors(headers, broken);
     }
     if broken == Broken::WrongClock {
@@ -142,7 +174,8 @@ fn options(claims: &serde_json::Value) -> Options {
     Options {
         token: Some(token(claims)),
         origin: Some("https://page.example".into()),
-        silence: STEP * 5,
+        // A cut for silence is one after a quarter of it.
+        silence: STEP * 8,
         slow: STEP * 5,
         wait: Duration::from_secs(20),
         ..Options::default()
@@ -164,8 +197,13 @@ async fn each_broken_way_has_its_diagnosis_and_a_healthy_one_none() {
         (Broken::Nothing, &[]),
         (Broken::Buffers, &["buffered"]),
         (Broken::Compresses, &["compressed"]),
-        (Broken::CutsSilence, &["cut"]),
-        (Broken::NoCors, &["cors_missing", "preflight", "cors_missing_401", "cors_missing_413"]),
+        (Broken::SendsBlocks, &["buffered"]),
+        (Broken::CutsSilence, &["idle_cut"]),
+        (Broken::CutsSpeech, &["cut"]),
+        (
+            Broken::NoCors,
+            &["cors_missing", "preflight", "cors_missing_403", "cors_missing_401", "cors_missing_413"],
+        ),
         (Broken::NoCorsOn(401), &["cors_missing_401"]),
         (Broken::NoCorsOn(403), &["cors_missing_403", "token_refused"]),
         (Broken::NoCorsOn(413), &["cors_missing_413"]),
@@ -180,6 +218,10 @@ async fn each_broken_way_has_its_diagnosis_and_a_healthy_one_none() {
         (Broken::AnswersItself, &["not_the_agent"]),
         (Broken::Throttles, &["throttled"]),
         (Broken::Fails, &["chat_failed"]),
+        (Broken::FailsAtOnce, &["cors_missing_5xx", "unhealthy"]),
+        (Broken::GuardsHealth, &["wrong_path"]),
+        (Broken::NoRoute, &["cors_missing_403"]),
+        (Broken::ModelRefuses, &["run_failed"]),
         (Broken::Redirects, &["redirect"]),
     ];
     let examined = cases.iter().map(|(broken, _)| async { faults(*broken, &good()).await });

@@ -28,7 +28,8 @@ impl Examination<'_> {
         if claims["exp"].as_u64().is_some_and(|end| end < now) {
             self.fault("expired_token", "the token has expired", "sign in again for a new one");
         }
-        if claims["iat"].as_u64().is_some_and(|made| made > now + self.options.skew.as_secs()) {
+        let begin = claims["iat"].as_u64().max(claims["nbf"].as_u64());
+        if begin.is_some_and(|begin| begin > now + self.options.skew.as_secs()) {
             self.fault(
                 "clock_skew",
                 "the token was made in the future: the clocks differ",

@@ -15,6 +15,9 @@ struct Exception {
 
 const OPEN_METHODS: &[&str] = &["HealthMethod", "ConfigMethod", "OpenapiMethod", "AgentCardMethod"];
 
+/// Methods that API Gateway's authorizer stands before, where Cognito signs people in.
+const GUARDED_METHODS: &[&str] = &["ChatMethod", "ProxyMethod"];
+
 const EXCEPTIONS: &[Exception] = &[
     Exception {
         kind: "AWS::S3::Bucket",
@@ -101,6 +104,20 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "Health, the page's sign-in settings and the API's description must answer before sign-in",
     },
     Exception {
+        kind: "AWS::ApiGateway::Method",
+        ids: GUARDED_METHODS,
+        checkov: "CKV_AWS_59",
+        nag: "APIG4",
+        reason: WHO_DECIDES,
+    },
+    Exception {
+        kind: "AWS::ApiGateway::Method",
+        ids: GUARDED_METHODS,
+        checkov: "",
+        nag: "COG4",
+        reason: WHO_DECIDES,
+    },
+    Exception {
         kind: "AWS::Cognito::UserPool",
         ids: &[],
         checkov: "",
@@ -165,11 +182,20 @@ const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
+/// Why a method has no authorizer of API Gateway's.
+const WHO_DECIDES: &str = "The server verifies the OpenID Connect token of every request; without sign-in allow_public asked for it";
+
 /// Writes the exceptions for a resource into its metadata.
 pub(super) fn annotate(id: &str, resource: &mut Value) {
     let kind = resource["Type"].as_str().unwrap_or_default().to_owned();
-    let fitting =
-        || EXCEPTIONS.iter().filter(|one| one.kind == kind && (one.ids.is_empty() || one.ids.contains(&id)));
+    // A method with an authorizer needs no exception.
+    let guarded = resource["Properties"].get("AuthorizerId").is_some();
+    let fitting = || {
+        EXCEPTIONS
+            .iter()
+            .filter(|one| one.kind == kind && (one.ids.is_empty() || one.ids.contains(&id)))
+            .filter(move |one| !(guarded && one.ids == GUARDED_METHODS))
+    };
     let checkov: Vec<Value> = fitting()
         .filter(|one| !one.checkov.is_empty())
         .map(|one| json!({ "id": one.checkov, "comment": one.reason }))

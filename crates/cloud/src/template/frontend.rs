@@ -14,6 +14,9 @@ pub(super) const CACHING_DISABLED: &str = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
 const CACHING_OPTIMIZED: &str = "658327ea-f89d-4fab-a63d-7e88639e58f6";
 pub(super) const ALL_VIEWER_EXCEPT_HOST: &str = "b689b0a8-53d0-40ab-baf2-68738e2966ac";
 
+/// What is one of its kind in the whole account, whatever the region, is told apart from another region's.
+pub(super) const WORLDWIDE_NAME: &str = "${AWS::StackName}-${AWS::Region}";
+
 /// Paths without a dot are the application's own: they all get its one page.
 const ROUTER: &str = "function handler(event) {\n  var request = event.request;\n  if (request.uri.indexOf('.') === -1) { request.uri = '/index.html'; }\n  return request;\n}\n";
 
@@ -36,7 +39,7 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
         "PageAccess",
         "AWS::CloudFront::OriginAccessControl",
         json!({ "OriginAccessControlConfig": {
-            "Name": sub("${AWS::StackName}-page"),
+            "Name": sub(WORLDWIDE_NAME),
             "OriginAccessControlOriginType": "s3",
             "SigningBehavior": "always",
             "SigningProtocol": "sigv4"
@@ -46,7 +49,7 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
         "PageRouter",
         "AWS::CloudFront::Function",
         json!({
-            "Name": sub("${AWS::StackName}-router"),
+            "Name": sub(WORLDWIDE_NAME),
             "AutoPublish": true,
             "FunctionCode": ROUTER,
             "FunctionConfig": { "Comment": "SPA routing", "Runtime": "cloudfront-js-2.0" }
@@ -135,7 +138,7 @@ fn distribution(settings: &Settings) -> Value {
 
 fn headers(settings: &Settings) -> Value {
     json!({ "ResponseHeadersPolicyConfig": {
-        "Name": sub("${AWS::StackName}-page"),
+        "Name": sub(WORLDWIDE_NAME),
         "SecurityHeadersConfig": {
             "ContentSecurityPolicy": { "Override": true, "ContentSecurityPolicy": content_security_policy(settings) },
             "ContentTypeOptions": { "Override": true },
@@ -165,7 +168,7 @@ fn content_security_policy(settings: &Settings) -> Value {
     }
     sub(format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:; \
-         connect-src 'self' {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         connect-src 'self' {}; manifest-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
         connect.join(" ")
     ))
 }

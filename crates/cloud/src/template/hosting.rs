@@ -14,22 +14,21 @@ const ADAPTER_ACCOUNT: &str = "753240598075";
 const ADAPTER_VERSION: u32 = 25;
 
 pub(super) fn add(settings: &Settings, stack: &mut Stack) {
-    stack.data_resource(
-        "LogGroup",
-        "AWS::Logs::LogGroup",
-        json!({
-            "LogGroupName": sub("/loquat/${AWS::StackName}/function"),
-            "RetentionInDays": settings.log_retention_days,
-            "KmsKeyId": attribute("Key", "Arn")
-        }),
-    );
+    log_group("LogGroup", "function", settings, stack);
     stack.allow(&["logs:CreateLogStream", "logs:PutLogEvents"], json!([sub("${LogGroup.Arn}")]));
     if settings.observability.xray {
         stack.allow(&["xray:PutTelemetryRecords", "xray:PutTraceSegments"], json!("*"));
     }
     if settings.vpc.is_some() {
         stack.allow(
-            &["ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:DescribeNetworkInterfaces"],
+            &[
+                "ec2:AssignPrivateIpAddresses",
+                "ec2:CreateNetworkInterface",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSubnets",
+                "ec2:UnassignPrivateIpAddresses",
+            ],
             json!("*"),
         );
     }
@@ -51,6 +50,22 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
     stack.resource("Function", "AWS::Lambda::Function", properties);
     stack.output("FunctionName", "The function", reference("Function"));
     stack.output("LogGroupName", "The function's log group", reference("LogGroup"));
+}
+
+/// A log group of the stack. It goes with the stack whatever `removal` says: its name is fixed, and one that stayed would
+/// stand in the way of the next deployment.
+pub(super) fn log_group(id: &str, name: &str, settings: &Settings, stack: &mut Stack) {
+    let group = stack.resource(
+        id,
+        "AWS::Logs::LogGroup",
+        json!({
+            "LogGroupName": sub(format!("/loquat/${{AWS::StackName}}/{name}")),
+            "RetentionInDays": settings.log_retention_days,
+            "KmsKeyId": attribute("Key", "Arn")
+        }),
+    );
+    group["DeletionPolicy"] = json!("Delete");
+    group["UpdateReplacePolicy"] = json!("Delete");
 }
 
 /// What the user adds last wins over what the strategies set.

@@ -11,6 +11,7 @@ mod encryption;
 mod exceptions;
 mod frontend;
 mod function_url;
+mod graph;
 mod hosting;
 mod intrinsics;
 mod models;
@@ -28,6 +29,7 @@ use crate::{
     agent::Agent,
     settings::{Communication, Hosting, Removal, Settings},
 };
+pub use authenticator::{BRANDING, PAGE_ADDRESS, SIGN_IN_PAGES};
 pub use render::{to_compact_json, to_json, to_yaml};
 
 /// A finished template; `Resources` and the other sections keep the order they were added in.

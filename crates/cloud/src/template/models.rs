@@ -16,26 +16,34 @@ const OTHER_PROVIDERS: &[&str] = &["anthropic/", "openai/", "ollama/", "local/"]
 
 pub(super) fn add(agent: &Agent, stack: &mut Stack) {
     let mut direct = Vec::new();
-    for model in agent.models.iter().filter_map(|model| bedrock_id(model)) {
-        if model.starts_with("arn:") {
+    for name in &agent.models {
+        let Some(model) = bedrock_id(name) else { continue };
+        let region = agent.model_regions.get(name).map_or("${AWS::Region}", String::as_str);
+        if let Some((_, profile)) = model.split_once(":inference-profile/") {
+            profile_of(json!(model), profile_base(profile).unwrap_or(profile), stack);
+        } else if model.contains(":application-inference-profile/") {
+            // Its name does not tell which model is behind it.
+            profile_of(json!(model), "*", stack);
+        } else if model.starts_with("arn:") {
             direct.push(json!(model));
-        } else if let Some(base) = PROFILE_PREFIXES.iter().find_map(|prefix| model.strip_prefix(prefix)) {
+        } else if let Some(base) = profile_base(model) {
             let profile = sub(format!(
-                "arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:${{AWS::AccountId}}:inference-profile/{model}"
+                "arn:${{AWS::Partition}}:bedrock:{region}:${{AWS::AccountId}}:inference-profile/{model}"
             ));
-            stack.allow(INVOKE, json!([profile]));
-            // A profile forwards to the same model in other regions, so the region is open and the way is not.
-            stack.allow(INVOKE, json!([foundation_model("*", base), foundation_model("", base)]));
-            if let Some(statement) = stack.last_statement() {
-                statement["Condition"] =
-                    json!({ "StringEquals": { "bedrock:InferenceProfileArn": profile } });
-            }
+            profile_of(profile, base, stack);
         } else {
-            direct.push(foundation_model("${AWS::Region}", model));
+            direct.push(foundation_model(region, model));
         }
     }
     if !direct.is_empty() {
         stack.allow(INVOKE, Value::Array(direct));
+    }
+    if !agent.guardrails.is_empty() {
+        let guardrails = agent.guardrails.iter().map(|(id, region)| own(id, "guardrail", region.as_deref()));
+        stack.allow(&["bedrock:ApplyGuardrail"], guardrails.collect());
+    }
+    if let Some((id, region)) = &agent.knowledge_base {
+        stack.allow(&["bedrock:Retrieve"], json!([own(id, "knowledge-base", region.as_deref())]));
     }
     if let Some(first) = agent.models.first() {
         stack.env("MODEL_ID", first.as_str());
@@ -45,6 +53,30 @@ pub(super) fn add(agent: &Agent, stack: &mut Stack) {
             agent.lambda_tools.iter().map(|arn| if arn.contains("${") { sub(arn) } else { json!(arn) });
         stack.allow(&["lambda:InvokeFunction"], functions.collect());
     }
+}
+
+/// Permission to call an inference profile, and the model behind it through that profile alone.
+fn profile_of(profile: Value, base: &str, stack: &mut Stack) {
+    stack.allow(INVOKE, json!([profile]));
+    // A profile forwards to the same model in other regions, so the region is open and the way is not.
+    stack.allow(INVOKE, json!([foundation_model("*", base), foundation_model("", base)]));
+    if let Some(statement) = stack.last_statement() {
+        statement["Condition"] = json!({ "StringEquals": { "bedrock:InferenceProfileArn": profile } });
+    }
+}
+
+/// The model behind a cross-region profile.
+fn profile_base(id: &str) -> Option<&str> {
+    PROFILE_PREFIXES.iter().find_map(|prefix| id.strip_prefix(prefix))
+}
+
+/// Something of the account's own in Bedrock, by its id or ARN.
+fn own(id: &str, kind: &str, region: Option<&str>) -> Value {
+    if id.starts_with("arn:") {
+        return json!(id);
+    }
+    let region = region.unwrap_or("${AWS::Region}");
+    sub(format!("arn:${{AWS::Partition}}:bedrock:{region}:${{AWS::AccountId}}:{kind}/{id}"))
 }
 
 fn foundation_model(region: &str, id: &str) -> Value {

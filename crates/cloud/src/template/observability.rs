@@ -118,7 +118,7 @@ fn dashboard(settings: &Settings, stack: &mut Stack) {
     stack.resource(
         "Dashboard",
         "AWS::CloudWatch::Dashboard",
-        json!({ "DashboardName": sub("${AWS::StackName}"), "DashboardBody": sub(body) }),
+        json!({ "DashboardName": sub(super::frontend::WORLDWIDE_NAME), "DashboardBody": sub(body) }),
     );
 }
 

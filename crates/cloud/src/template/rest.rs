@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Stack, authenticator, frontend,
+    Stack, authenticator, frontend, hosting,
     intrinsics::{attribute, no_value, reference, sub, when},
 };
 use crate::settings::{AuthKind, Settings};
@@ -227,15 +227,7 @@ fn stage(settings: &Settings, stack: &mut Stack, api: &[String]) {
     let methods: Vec<&String> = api.iter().collect();
     stack.resource(&deployment, "AWS::ApiGateway::Deployment", json!({ "RestApiId": reference("Api") }))["DependsOn"] =
         json!(methods);
-    stack.data_resource(
-        "AccessLog",
-        "AWS::Logs::LogGroup",
-        json!({
-            "LogGroupName": sub("/loquat/${AWS::StackName}/access"),
-            "RetentionInDays": settings.log_retention_days,
-            "KmsKeyId": attribute("Key", "Arn")
-        }),
-    );
+    hosting::log_group("AccessLog", "access", settings, stack);
     log_role(stack);
     stack.resource(
         "Stage",

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use super::graph;
+
 /// What a template breaks, in words; empty when it is sound.
 pub fn check(template: &Value) -> Vec<String> {
     let mut findings = Vec::new();
@@ -30,6 +32,7 @@ pub fn check(template: &Value) -> Vec<String> {
             _ => {}
         }
     }
+    graph::check(template, &mut findings);
     findings
 }
 
@@ -66,9 +69,12 @@ fn no_star(id: &str, document: &Value, findings: &mut Vec<String>) {
 
 /// Actions that AWS offers for all resources only.
 const RESOURCELESS: &[&str] = &[
+    "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
     "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
     "ecr:GetAuthorizationToken",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",

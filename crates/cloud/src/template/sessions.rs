@@ -54,9 +54,17 @@ pub(super) fn add(settings: &Settings, stack: &mut Stack) {
 
 /// What the store forgets, and when. What an agent remembers of a user (`memory/`) is forgotten on demand only.
 fn lifecycle(days: u32) -> Vec<Value> {
-    let mut rules: Vec<Value> = [("sessions", days), ("index", days), ("runs", days), ("stops", days), ("usage", USAGE_DAYS)]
-        .map(|(name, days)| {
-            json!({ "Id": name, "Prefix": format!("{name}/"), "Status": "Enabled", "ExpirationInDays": days })
+    // Where nobody signs in the index is one object, `index.json`.
+    let prefixes = [
+        ("sessions", "/", days),
+        ("index", "", days),
+        ("runs", "/", days),
+        ("stops", "/", days),
+        ("usage", "/", USAGE_DAYS),
+    ];
+    let mut rules: Vec<Value> = prefixes
+        .map(|(name, end, days)| {
+            json!({ "Id": name, "Prefix": format!("{name}{end}"), "Status": "Enabled", "ExpirationInDays": days })
         })
         .into();
     rules.push(json!({

@@ -85,6 +85,72 @@ audience = "agent"
 "#,
     ),
     (
+        "function-url",
+        r#"
+page.name = "aws desk"
+model = "bedrock/us.amazon.nova-lite-v1:0"
+[deploy]
+communication = "function-url"
+name = "AWS-Desk"
+"#,
+    ),
+    (
+        "rest-oidc",
+        r#"
+page.name = "staff"
+model = "bedrock/arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abcdefghijkl"
+[model_settings."bedrock/arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abcdefghijkl".bedrock]
+guardrail = { id = "gr1abcdefghi", version = "1" }
+[builtin.retrieve]
+knowledge_base_id = "KB12345678"
+[deploy.auth]
+type = "oidc"
+issuer = "https://login.example.com/realms/staff"
+audience = "agent"
+"#,
+    ),
+    (
+        "rest-public-adapter",
+        r#"
+page.name = "kiosk"
+model = "bedrock/amazon.nova-micro-v1:0"
+[deploy]
+hosting = "adapter"
+[deploy.sessions]
+enabled = false
+[deploy.auth]
+type = "none"
+allow_public = true
+"#,
+    ),
+    (
+        "function-existing",
+        r#"
+page.name = "own door"
+model = "bedrock/amazon.nova-micro-v1:0"
+[deploy]
+communication = "none"
+hosting = "adapter"
+[deploy.sessions]
+bucket = "company-sessions"
+"#,
+    ),
+    (
+        "agentcore-vpc",
+        r#"
+page.name = "inside"
+model = "bedrock/amazon.nova-micro-v1:0"
+[deploy]
+hosting = "agentcore"
+[deploy.auth]
+type = "none"
+allow_public = true
+[deploy.vpc]
+subnet_ids = ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]
+security_group_ids = ["sg-0a1b2c3d"]
+"#,
+    ),
+    (
         "stateless",
         r#"
 page.name = "stateless"
@@ -114,9 +180,14 @@ fn agent(text: &str) -> Agent {
     Agent::read(folder.path()).unwrap()
 }
 
-fn built(name: &str) -> Value {
+/// The agent of a case.
+pub(crate) fn case(name: &str) -> Agent {
     let (_, text) = CASES.iter().find(|(known, _)| *known == name).unwrap();
-    template::build(&agent(text)).to_value()
+    agent(text)
+}
+
+fn built(name: &str) -> Value {
+    template::build(&case(name)).to_value()
 }
 
 fn golden(name: &str) -> PathBuf {
@@ -148,6 +219,76 @@ fn every_combination_keeps_the_rules() {
     }
 }
 
+/// Every choice of every strategy with every other: no circle, no name that is not there, no rule broken.
+#[test]
+fn all_strategies_go_together() {
+    let mut built = 0;
+    for communication in ["rest", "function-url", "none"] {
+        for hosting in ["lambda", "adapter", "agentcore"] {
+            for auth in [
+                "",
+                "user_pool_id = \"eu-west-1_a\"\nuser_pool_client_id = \"b\"",
+                "callback_urls = [\"http://localhost:5173/\"]",
+                "type = \"oidc\"\nissuer = \"https://login.example.com\"\naudience = \"a\"",
+                "type = \"none\"\nallow_public = true",
+            ] {
+                for sessions in ["", "bucket = \"own\"", "enabled = false"] {
+                    for frontend in [
+                        "",
+                        "enabled = false",
+                        "domain_name = \"chat.example.com\"\ncertificate_arn = \"arn:aws:acm:us-east-1:1:certificate/a\"",
+                    ] {
+                        let text = format!(
+                            "model = \"bedrock/eu.a.b\"\n[deploy]\ncommunication = \"{communication}\"\nhosting = \"{hosting}\"\n\
+                             [deploy.auth]\n{auth}\n[deploy.sessions]\n{sessions}\n[deploy.frontend]\n{frontend}\n"
+                        );
+                        let findings = rules::check(&template::build(&agent(&text)).to_value());
+                        assert!(findings.is_empty(), "{text}: {findings:#?}");
+                        built += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(built, 3 * 3 * 5 * 3 * 3);
+}
+
+/// Behind a function URL the client wants the page's address, which is known only when the function is there, which
+/// wants the client: the address comes with a second change.
+#[test]
+fn a_page_behind_a_function_url_is_told_to_the_sign_in_page_afterwards() {
+    let template = built("function-url");
+    let client = &template["Resources"]["UserPoolClient"]["Properties"];
+    assert_eq!(template["Parameters"][template::PAGE_ADDRESS]["Default"], "");
+    let given = |property: &str| client[property]["Fn::If"].clone();
+    assert_eq!(given("AllowedOAuthFlows")[1], serde_json::json!(["code"]));
+    assert_eq!(given("CallbackURLs")[1], serde_json::json!([{ "Fn::Sub": "${PageAddress}/" }]));
+    for property in
+        ["AllowedOAuthFlows", "AllowedOAuthFlowsUserPoolClient", "AllowedOAuthScopes", "CallbackURLs"]
+    {
+        assert_eq!(given(property)[0], "HasPageAddress");
+        assert_eq!(given(property)[2], serde_json::json!({ "Ref": "AWS::NoValue" }), "{property}");
+    }
+    let variables = &template["Resources"]["Function"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(variables["LOQUAT_LOGIN_DOMAIN"]["Fn::If"][0], "HasPageAddress");
+}
+
+#[test]
+fn a_sign_in_domain_has_a_name_that_cognito_takes() {
+    let prefix = |name: &str| {
+        let template = template::build(&agent(&format!("[deploy]\nname = \"{name}\"\n"))).to_value();
+        template["Resources"]["UserPoolDomain"]["Properties"]["Domain"]["Fn::Sub"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(prefix("travel-desk"), "${AWS::StackName}-${AWS::AccountId}");
+    assert_eq!(prefix("Travel-Desk"), "travel-desk-${AWS::AccountId}");
+    let reserved = prefix("my-aws-desk");
+    assert!(reserved.starts_with("agent-") && !reserved.contains("desk"), "{reserved}");
+    assert_ne!(reserved, prefix("my-aws-shop"));
+}
+
 #[test]
 fn rules_catch_what_they_forbid() {
     let breaks: &[(&str, &str, Value, &str)] = &[
@@ -173,6 +314,8 @@ fn rules_catch_what_they_forbid() {
         ("PageBucket", "/BucketEncryption", Value::Null, "encrypted"),
         ("Function", "/LoggingConfig", Value::Null, "log group"),
         ("Function", "/Timeout", 901.into(), "900"),
+        ("Function", "/Role", serde_json::json!({ "Ref": "Rolle" }), "does not have"),
+        ("Role", "/Policies/0/PolicyName", serde_json::json!({ "Ref": "Function" }), "wait for each other"),
     ];
     for (id, pointer, value, expected) in breaks {
         let mut template = built("rest");
@@ -240,6 +383,37 @@ fn models_and_tools_are_exactly_those_named() {
 }
 
 #[test]
+fn a_profile_a_guardrail_and_a_knowledge_base_may_be_used() {
+    let statements = built("rest-oidc");
+    let statements =
+        &statements["Resources"]["Role"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+    let of = |action: &str| {
+        let found = statements.as_array().unwrap().iter().filter(move |one| one["Action"][0] == action);
+        found.map(|one| (one["Resource"].to_string(), one["Condition"].to_string())).collect::<Vec<_>>()
+    };
+    let profile = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abcdefghijkl";
+    let models = of("bedrock:InvokeModel");
+    assert_eq!(models[0].0, format!("[\"{profile}\"]"));
+    // The model behind it, through it alone.
+    assert!(models[1].0.contains("foundation-model/*") && models[1].1.contains(profile), "{models:?}");
+    assert!(of("bedrock:ApplyGuardrail")[0].0.contains(":guardrail/gr1abcdefghi"));
+    assert!(of("bedrock:Retrieve")[0].0.contains(":knowledge-base/KB12345678"));
+    let elsewhere = template::build(&agent(
+        "models = [\"bedrock/a.b\", \"bedrock/arn:aws:bedrock:us-east-1:1:inference-profile/us.c.d\"]\n\
+         [model_settings.\"bedrock/a.b\".bedrock]\nregion = \"us-west-2\"\n[deploy.environment]\nLOQUAT_MODELS = \"e.f, openai/x\"\n",
+    ));
+    let text = to_json(&elsewhere);
+    for part in [
+        ":bedrock:us-west-2::foundation-model/a.b",
+        ":bedrock:*::foundation-model/c.d",
+        "foundation-model/e.f",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(!text.contains("foundation-model/openai"));
+}
+
+#[test]
 fn a_container_whose_door_is_agentcores_own_may_listen() {
     let core = "[deploy]\nname = \"core\"\nhosting = \"agentcore\"\n";
     for (auth, insecure) in
@@ -268,6 +442,10 @@ fn removal_retain_keeps_what_holds_data() {
         assert_eq!(template["Resources"][id]["DeletionPolicy"], "Retain", "{id}");
     }
     assert_eq!(template["Resources"]["UserPool"]["Properties"]["DeletionProtection"], "ACTIVE");
+    // One that stayed would stand in the way of the next deployment of that name.
+    for id in ["LogGroup", "AccessLog"] {
+        assert_eq!(template["Resources"][id]["DeletionPolicy"], "Delete", "{id}");
+    }
 }
 
 #[test]
@@ -320,10 +498,9 @@ fn cdk_includes_the_stack_and_nag_finds_nothing_unexplained() {
         "CDK is not installed: run the tests with `cargo xtask test`, or `npm ci` in examples/cdk-include once"
     );
     let folder = tempfile::tempdir().unwrap();
-    let files: Vec<String> = ["rest", "function-url-oidc", "agentcore"]
+    let files: Vec<String> = CASES
         .iter()
-        .map(|name| {
-            let (_, text) = CASES.iter().find(|(known, _)| known == name).unwrap();
+        .map(|(name, text)| {
             let file = folder.path().join(format!("{name}.json"));
             std::fs::write(&file, to_json(&template::build(&agent(text)))).unwrap();
             file.display().to_string()
