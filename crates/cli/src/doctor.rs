@@ -23,6 +23,21 @@ pub(crate) struct Args {
     /// The longest answer to wait for, in seconds
     #[arg(long, default_value_t = 120, value_name = "N")]
     wait: u64,
+    /// How long the first byte may take, in seconds
+    #[arg(long, default_value_t = 3.0, value_name = "N", value_parser = seconds)]
+    slow: f64,
+    /// How long the stream may be silent, in seconds: a heartbeat comes every ten
+    #[arg(long, default_value_t = 12.0, value_name = "N", value_parser = seconds)]
+    silence: f64,
+}
+
+/// A time in seconds, a part of one too.
+fn seconds(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(number) {
+        Ok(time) if !time.is_zero() => Ok(number),
+        _ => Err("a number of seconds above 0".to_owned()),
+    }
 }
 
 #[allow(clippy::print_stdout)]
@@ -32,6 +47,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         origin: args.origin,
         message: args.message,
         wait: Duration::from_secs(args.wait),
+        slow: Duration::from_secs_f64(args.slow),
+        silence: Duration::from_secs_f64(args.silence),
         ..Options::default()
     };
     let report = block_on(async { Ok(doctor::examine(&args.url, &options).await) })?;

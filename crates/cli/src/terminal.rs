@@ -15,16 +15,25 @@ impl Ui for Terminal {
 
     #[allow(clippy::print_stdout)]
     fn confirm(&mut self, question: &str) -> bool {
-        // Nobody is there to answer: the safe answer is no.
-        if !std::io::stdin().is_terminal() {
-            println!("{question} [y/N] no (not a terminal: use --yes)");
-            return false;
-        }
         print!("{question} [y/N] ");
         let _ = std::io::stdout().flush();
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+        let yes = read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes");
+        if !std::io::stdin().is_terminal() {
+            // A terminal shows what was typed. Where nobody is there to answer, the safe answer is no.
+            println!(
+                "{}",
+                if yes {
+                    "yes"
+                } else if answer.is_empty() {
+                    "no (nobody answers: use --yes)"
+                } else {
+                    "no"
+                }
+            );
+        }
+        yes
     }
 }
 

@@ -35,8 +35,14 @@ impl RuntimeApi {
 
     /// Waits for the next invocation; `None` when Lambda closes the connection instead.
     pub(super) async fn next(&mut self) -> Result<Option<Next>, LambdaError> {
-        let request = self.request(Method::GET, "/invocation/next");
-        let response = match self.send(request, Bytes::new()).await {
+        let ask = |api: &Self| api.request(Method::GET, "/invocation/next");
+        let kept = self.sender.is_some();
+        let mut response = self.send(ask(self), Bytes::new()).await;
+        if kept && matches!(response, Err(LambdaError::Connection(_))) {
+            // The other side may have closed the last exchange's connection while the question was on its way.
+            response = self.send(ask(self), Bytes::new()).await;
+        }
+        let response = match response {
             Ok(response) => response,
             Err(LambdaError::Connection(_)) => return Ok(None),
             Err(error) => return Err(error),

@@ -6,11 +6,14 @@
 use axum::body::Body;
 use http::{Request, Uri, uri::PathAndQuery};
 use lambda_http::{RequestExt as _, request::RequestContext};
+use serde_json::{Map, Value};
 
 /// The request in an event.
 pub(super) fn request(event: &[u8]) -> Result<Request<Body>, String> {
     let text = std::str::from_utf8(event).map_err(|error| error.to_string())?;
-    let event = lambda_http::request::from_str(text).map_err(|error| error.to_string())?;
+    let event = lambda_http::request::from_str(text)
+        .or_else(|error| completed(text).ok_or(error).and_then(|text| lambda_http::request::from_str(&text)))
+        .map_err(|error| error.to_string())?;
     let path = path(&event);
     let query = event.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     let uri = format!("{}{query}", escape(&path))
@@ -25,6 +28,22 @@ pub(super) fn request(event: &[u8]) -> Result<Request<Body>, String> {
         _ => Body::empty(),
     };
     Ok(Request::from_parts(parts, body))
+}
+
+/// An event as API Gateway would have made it, where somebody wrote it by hand (`aws lambda invoke`, a console's test): the
+/// method is said twice, and what is not there is left out rather than null.
+fn completed(event: &str) -> Option<String> {
+    let mut event: Value = serde_json::from_str(event).ok()?;
+    let fields = event.as_object_mut()?;
+    fields.retain(|_, value| !value.is_null());
+    let method = fields.get("httpMethod").cloned();
+    let context =
+        fields.entry("requestContext").or_insert_with(|| Value::Object(Map::new())).as_object_mut()?;
+    context.retain(|_, value| !value.is_null());
+    if let (Some(method), false) = (method, context.contains_key("elb")) {
+        context.entry("httpMethod").or_insert(method);
+    }
+    Some(event.to_string())
 }
 
 /// The path below the stage and below a custom domain's base path.
@@ -44,8 +63,19 @@ fn path(event: &lambda_http::Request) -> String {
             return format!("{start}{rest}");
         }
     }
+    // What else there is tells the path as it was asked for: an HTTP API's begins with its stage.
+    let stage = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        _ => None,
+    };
     let raw = event.raw_http_path();
-    if raw.is_empty() { "/".into() } else { raw.to_owned() }
+    let below = stage
+        .filter(|stage| !matches!(*stage, "" | "$default"))
+        .and_then(|stage| raw.strip_prefix('/')?.strip_prefix(stage))
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .unwrap_or(raw);
+    if below.is_empty() { "/".into() } else { below.to_owned() }
 }
 
 /// API Gateway hands paths out decoded; what a path cannot hold is encoded again.

@@ -83,6 +83,48 @@ async fn load_balancer_events_are_requests_too() {
     assert_eq!(body(request).await, "{}");
 }
 
+#[tokio::test]
+async fn a_stage_before_the_path_is_taken_off_and_nothing_else_is() {
+    let http_api = |stage: &str, path: &str| {
+        json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": {},
+            "requestContext": { "stage": stage, "timeEpoch": 1, "http": { "method": "GET", "path": path } }
+        })
+    };
+    for (stage, path, expected) in [
+        ("prod", "/prod/health", "/health"),
+        ("prod", "/prod", "/"),
+        ("prod", "/production/health", "/production/health"),
+        ("prod", "/health", "/health"),
+        ("$default", "/prod/health", "/prod/health"),
+    ] {
+        assert_eq!(request(&http_api(stage, path)).uri().path(), expected, "{stage} {path}");
+    }
+    let mut without_resource = rest("/chat", "/prod/chat", None);
+    without_resource["requestContext"].as_object_mut().unwrap().remove("resourcePath");
+    assert_eq!(request(&without_resource).uri(), "/chat?after=3");
+}
+
+#[tokio::test]
+async fn an_event_written_by_hand_is_a_request_too() {
+    for event in [
+        json!({ "httpMethod": "POST", "path": "/chat", "body": "{}" }),
+        json!({
+            "resource": "/{proxy+}", "httpMethod": "POST", "path": "/chat", "headers": null, "body": "{}",
+            "pathParameters": { "proxy": "chat" }, "queryStringParameters": null,
+            "requestContext": { "stage": "prod", "path": "/prod/chat", "identity": null, "authorizer": null }
+        }),
+        json!({
+            "httpMethod": "POST", "path": "/chat", "body": "{}", "queryStringParameters": null, "headers": null,
+            "requestContext": { "elb": { "targetGroupArn": "arn" } }
+        }),
+    ] {
+        let request = request(&event);
+        assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/chat"), "{event}");
+        assert_eq!(body(request).await, "{}");
+    }
+}
+
 #[test]
 fn other_events_are_refused() {
     assert!(event::request(b"{\"Records\":[]}").is_err());
