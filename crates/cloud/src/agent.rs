@@ -19,10 +19,10 @@ pub struct Agent {
     pub models: Vec<String>,
     /// The regions of models that are not called in the function's own.
     pub model_regions: BTreeMap<String, String>,
-    /// The guardrails that the models are called with: id or ARN, and the region if it is not the function's own.
-    pub guardrails: Vec<(String, Option<String>)>,
-    /// The knowledge base that the agent searches, and its region if it is not the function's own.
-    pub knowledge_base: Option<(String, Option<String>)>,
+    /// The guardrails that the models are called with.
+    pub guardrails: Vec<BedrockResource>,
+    /// The knowledge base that the agent searches.
+    pub knowledge_base: Option<BedrockResource>,
     /// Where its instructions are.
     pub prompt: Prompt,
     /// Where its Python tools are.
@@ -33,6 +33,15 @@ pub struct Agent {
     pub names_architecture: bool,
     /// The `[deploy]` table.
     pub deploy: Settings,
+}
+
+/// Something of the account's own in Bedrock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BedrockResource {
+    /// Its id or ARN.
+    pub id: String,
+    /// Its region, if it is not the function's own.
+    pub region: Option<String>,
 }
 
 /// Why an agent folder cannot be read.
@@ -111,7 +120,7 @@ impl Agent {
         let lambda_tools = lambda_tools(&table, &deploy);
         let (model_regions, guardrails) = bedrock_settings(&table);
         let knowledge_base = string(&table, &["builtin", "retrieve", "knowledge_base_id"])
-            .map(|id| (id, string(&table, &["builtin", "retrieve", "region"])));
+            .map(|id| BedrockResource { id, region: string(&table, &["builtin", "retrieve", "region"]) });
         let names_architecture =
             table.get("deploy").is_some_and(|deploy| deploy.get("architecture").is_some());
         Ok(Self {
@@ -143,7 +152,7 @@ fn collect_models(table: &toml::Table, models: &mut Vec<String>) {
 }
 
 /// The regions and the guardrails of `[model_settings."…".bedrock]`.
-fn bedrock_settings(table: &toml::Table) -> (BTreeMap<String, String>, Vec<(String, Option<String>)>) {
+fn bedrock_settings(table: &toml::Table) -> (BTreeMap<String, String>, Vec<BedrockResource>) {
     let (mut regions, mut guardrails) = (BTreeMap::new(), Vec::new());
     let settings = table.get("model_settings").and_then(toml::Value::as_table);
     for (model, settings) in settings.into_iter().flatten() {
@@ -152,7 +161,8 @@ fn bedrock_settings(table: &toml::Table) -> (BTreeMap<String, String>, Vec<(Stri
         if let Some(region) = &region {
             regions.insert(model.clone(), region.clone());
         }
-        let guardrail = string(settings, &["bedrock", "guardrail", "id"]).map(|id| (id, region));
+        let guardrail =
+            string(settings, &["bedrock", "guardrail", "id"]).map(|id| BedrockResource { id, region });
         guardrails.extend(guardrail.filter(|guardrail| !guardrails.contains(guardrail)));
     }
     (regions, guardrails)

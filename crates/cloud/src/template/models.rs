@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Stack, intrinsics::sub};
-use crate::agent::Agent;
+use crate::agent::{Agent, BedrockResource};
 
 /// The actions that call a model; `bedrock:InvokeModel*` would also cover what comes later.
 const INVOKE: &[&str] = &["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"];
@@ -39,11 +39,11 @@ pub(super) fn add(agent: &Agent, stack: &mut Stack) {
         stack.allow(INVOKE, Value::Array(direct));
     }
     if !agent.guardrails.is_empty() {
-        let guardrails = agent.guardrails.iter().map(|(id, region)| own(id, "guardrail", region.as_deref()));
+        let guardrails = agent.guardrails.iter().map(|guardrail| own(guardrail, "guardrail"));
         stack.allow(&["bedrock:ApplyGuardrail"], guardrails.collect());
     }
-    if let Some((id, region)) = &agent.knowledge_base {
-        stack.allow(&["bedrock:Retrieve"], json!([own(id, "knowledge-base", region.as_deref())]));
+    if let Some(base) = &agent.knowledge_base {
+        stack.allow(&["bedrock:Retrieve"], json!([own(base, "knowledge-base")]));
     }
     if let Some(first) = agent.models.first() {
         stack.env("MODEL_ID", first.as_str());
@@ -70,12 +70,13 @@ fn profile_base(id: &str) -> Option<&str> {
     PROFILE_PREFIXES.iter().find_map(|prefix| id.strip_prefix(prefix))
 }
 
-/// Something of the account's own in Bedrock, by its id or ARN.
-fn own(id: &str, kind: &str, region: Option<&str>) -> Value {
+/// The ARN of something of the account's own.
+fn own(resource: &BedrockResource, kind: &str) -> Value {
+    let id = &resource.id;
     if id.starts_with("arn:") {
         return json!(id);
     }
-    let region = region.unwrap_or("${AWS::Region}");
+    let region = resource.region.as_deref().unwrap_or("${AWS::Region}");
     sub(format!("arn:${{AWS::Partition}}:bedrock:{region}:${{AWS::AccountId}}:{kind}/{id}"))
 }
 
