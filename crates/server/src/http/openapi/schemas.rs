@@ -371,6 +371,7 @@ fn frames() -> Value {
     let call = || [("id", text("The call.")), ("name", text("The tool.")), ("input", json!({}))];
     let [id, name, input] = call();
     let [approval_id, approval_name, approval_input] = call();
+    let [client_id, client_name, client_input] = call();
     json!({
         "FrameMetadata": object("`event: metadata`, always the first. With `events=text` only `session_id`.", [
             ("session_id", refer("Id")),
@@ -407,6 +408,9 @@ fn frames() -> Value {
         "FrameApproval": object("`event: approval`: a call waits for `POST /runs/{id}/approvals`.", [
             approval_id, approval_name, approval_input, ("reason?", text("Why consent is needed.")),
             ("expires_at?", time("After this the question is void.")),
+        ]),
+        "FrameClientTool": object("`event: client_tool`: a call waits for the client of another protocol, whose tool it is.", [
+            client_id, client_name, client_input,
         ]),
         "FrameCustom": object("`event: custom`: a tool tells the client something.", [
             ("name", text("The kind.")), ("data", json!({})),
@@ -454,6 +458,7 @@ pub(super) fn frame() -> Value {
         ("tool_progress", "FrameToolProgress"),
         ("tool_result", "FrameToolResult"),
         ("approval", "FrameApproval"),
+        ("client_tool", "FrameClientTool"),
         ("custom", "FrameCustom"),
         ("reset", "FrameReset"),
         ("usage", "FrameUsage"),

@@ -200,3 +200,42 @@ fn code_in(rest: &str) -> Option<String> {
     let is_code = !literal.is_empty() && literal.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     is_code.then(|| literal.to_owned())
 }
+
+/// The guide's tables of the `chat` protocol: every frame with every field, every route.
+#[test]
+fn the_guide_tells_every_frame_and_every_route() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/clients.md");
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let (_, section) = guide.split_once("\n## The `chat` protocol\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let document = document(KINDS[0]);
+    let mut told = 0;
+    for frame in schemas::frame()["oneOf"].as_array().unwrap() {
+        let name = match frame["properties"]["event"]["const"].as_str().unwrap() {
+            "message" => "none".to_owned(),
+            name => format!("`{name}`"),
+        };
+        let row = section.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in docs/clients.md"));
+        let reference = frame["properties"]["data"]["contentSchema"]["$ref"].as_str().unwrap();
+        let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
+        for field in schema["properties"].as_object().unwrap().keys() {
+            assert!(row.contains(&format!("`{field}`")), "{field} of {name} is not in docs/clients.md");
+            told += 1;
+        }
+    }
+    assert!(told > 40, "{told}");
+    let others = ["/a2a/", "/v1/", "/api/", "/.well-known/", "/ag-ui", "/mcp", "/invocations", "/ping"];
+    for (place, _) in described(&document) {
+        let (method, path) = place.split_once(' ').unwrap();
+        if path == "/" || path.starts_with("/c/") || others.iter().any(|other| path.starts_with(other)) {
+            continue;
+        }
+        let route = format!("`{} {path}`", method.to_uppercase());
+        assert!(section.contains(&route), "{route} is not in docs/clients.md");
+    }
+    let body = &document["components"]["schemas"]["ChatRequest"]["properties"];
+    for field in body.as_object().expect("the body of POST /chat").keys() {
+        assert!(section.contains(&format!("\n| `{field}` |")), "{field} is not in docs/clients.md");
+    }
+}
