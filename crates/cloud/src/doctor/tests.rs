@@ -44,6 +44,10 @@ enum Broken {
     ModelRefuses,
 }
 
+/// How people sign in at the agent.
+const CONFIG: &str = r#"{"auth": {"type": "cognito", "api_token": "id", "authority": "https://idp.example/pool",
+    "user_pool_client_id": "ours"}}"#;
+
 const STEP: Duration = Duration::from_millis(100);
 
 fn frames(broken: Broken) -> Vec<String> {
@@ -112,7 +116,7 @@ async fn agent(State(broken): State<Arc<Broken>>, request: Request) -> Response 
         ("OPTIONS", _) if broken == Broken::NoPreflight => StatusCode::UNAUTHORIZED.into_response(),
         ("OPTIONS", _) => StatusCode::NO_CONTENT.into_response(),
         (_, "/health") => "{\"status\":\"ok\"}".into_response(),
-        (_, "/config.json") => "{\"auth\":{\"api_token\":\"id\"}}".into_response(),
+        (_, "/config.json") => CONFIG.into_response(),
         _ if !signed => StatusCode::UNAUTHORIZED.into_response(),
         _ if long => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         _ if broken == Broken::Throttles || broken == Broken::NoCorsOn(429) => {
@@ -231,15 +235,23 @@ async fn each_broken_way_has_its_diagnosis_and_a_healthy_one_none() {
 }
 
 #[tokio::test]
-async fn tokens_of_the_wrong_kind_or_time_are_named() {
+async fn tokens_of_the_wrong_kind_time_or_maker_are_named() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     for (claims, expected) in [
         (serde_json::json!({ "token_use": "access", "exp": now + 600 }), "wrong_token"),
         (serde_json::json!({ "token_use": "id", "exp": now - 600 }), "expired_token"),
         (serde_json::json!({ "token_use": "id", "exp": now + 9_000, "iat": now + 600 }), "clock_skew"),
+        (serde_json::json!({ "exp": now + 600, "iss": "https://idp.example/other" }), "other_issuer"),
+        (serde_json::json!({ "exp": now + 600, "aud": "theirs" }), "other_client"),
+        (
+            serde_json::json!({ "exp": now + 600, "token_use": "id", "aud": "ours", "client_id": "x", "iss": "y" }),
+            "other_issuer",
+        ),
     ] {
         assert_eq!(faults(Broken::Nothing, &claims).await, [expected]);
     }
+    let own = serde_json::json!({ "exp": now + 600, "iss": "https://idp.example/pool/", "aud": "ours" });
+    assert!(faults(Broken::Nothing, &own).await.is_empty());
 }
 
 #[tokio::test]
