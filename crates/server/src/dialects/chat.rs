@@ -3,14 +3,12 @@
 //! The reference's client shows the `text` of every frame that is not `metadata`, `done` or `error`. So the text form
 //! sends nothing but these four, and no other frame of the full form has a field of that name.
 
-use std::io::Write as _;
-
 use loquat_agent::event::{Event, Progress, TotalsUsd, Usage};
 use loquat_agent::message::ToolContent;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Encoder, Facts, Flow};
+use super::{Encoder, Facts, Flow, frames};
 use crate::runs::log::Entry;
 use crate::runs::run::RunInfo;
 
@@ -148,10 +146,12 @@ struct DoneUsage {
 fn frame(out: &mut Vec<u8>, n: Option<u64>, event: Option<&str>, data: &impl Serialize) {
     // Writing to a vector cannot fail, and all data here has a JSON form.
     if let Some(n) = n {
-        let _ = writeln!(out, "id: {n}");
+        frames::cursor(n, out);
     }
     if let Some(event) = event {
-        let _ = writeln!(out, "event: {event}");
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(event.as_bytes());
+        out.push(b'\n');
     }
     out.extend_from_slice(b"data: ");
     let _ = serde_json::to_writer(&mut *out, data);

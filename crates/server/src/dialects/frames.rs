@@ -7,6 +7,14 @@ use std::io::Write as _;
 
 use serde::Serialize;
 
+/// Adds the line with the cursor. Once for each piece of text: `write!` would cost several times as much.
+pub(super) fn cursor(n: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"id: ");
+    // Writing to a vector cannot fail.
+    let _ = serde_json::to_writer(&mut *out, &n);
+    out.push(b'\n');
+}
+
 /// The frames of one event.
 pub(super) struct Frames<'a> {
     out: &'a mut Vec<u8>,
@@ -38,7 +46,7 @@ impl<'a> Frames<'a> {
     pub(super) fn finish(self, n: u64) {
         if let Some(at) = self.last {
             let end = self.out.len();
-            let _ = writeln!(self.out, "id: {n}");
+            cursor(n, self.out);
             let line = self.out.len() - end;
             self.out[at..].rotate_right(line);
         }

@@ -122,7 +122,9 @@ impl Call {
                 self.answer = Some(model.stream(self.request.clone()));
                 continue;
             };
-            let item = match self.watch.as_ref().and_then(ModelCall::scope) {
+            // What a call sends it sends before its first word.
+            let watch = self.watch.as_ref().filter(|_| !self.said);
+            let item = match watch.and_then(ModelCall::scope) {
                 Some(scope) => scope::enter(scope, answer.next()).await,
                 None => answer.next().await,
             };

@@ -31,23 +31,23 @@ impl Decoder {
         out: &mut VecDeque<ModelEvent>,
     ) -> Result<bool, ModelError> {
         match (frame.kind, frame.name) {
-            ("event", "contentBlockDelta") => {
+            (b"event", b"contentBlockDelta") => {
                 let event: BlockDelta = parsed(frame)?;
                 if let Some(delta) = event.delta {
                     self.delta(event.content_block_index, delta, out)?;
                 }
             }
-            ("event", "contentBlockStart") => {
+            (b"event", b"contentBlockStart") => {
                 let event: BlockStart = parsed(frame)?;
                 if let Some(call) = event.start.and_then(|start| start.tool_use) {
                     self.calls.push((event.content_block_index, call.tool_use_id.clone()));
                     out.push_back(ModelEvent::ToolStart { id: call.tool_use_id, name: call.name });
                 }
             }
-            ("event", "messageStop") => {
+            (b"event", b"messageStop") => {
                 self.stop = Some(stop_reason(&parsed::<MessageStop>(frame)?.stop_reason));
             }
-            ("event", "metadata") => {
+            (b"event", b"metadata") => {
                 self.usage = parsed::<Metadata>(frame)?.usage.map(Usage::from);
                 // It is the last event, and comes after the stop.
                 if self.stop.is_some() {
@@ -55,12 +55,15 @@ impl Decoder {
                     return Ok(true);
                 }
             }
-            ("event", _) => {}
-            ("exception", name) => {
+            (b"event", _) => {}
+            (b"exception", name) => {
                 let said = serde_json::from_slice::<Exception>(frame.payload).unwrap_or_default();
-                return Err(error::in_stream(name, &said.message));
+                return Err(error::in_stream(&String::from_utf8_lossy(name), &said.message));
             }
-            ("error", code) => return Err(error::in_stream(code, frame.message)),
+            (b"error", code) => {
+                let [code, message] = [code, frame.message].map(String::from_utf8_lossy);
+                return Err(error::in_stream(&code, &message));
+            }
             _ => return Err(error::not_the_protocol()),
         }
         Ok(false)
@@ -182,7 +185,9 @@ struct Exception {
 }
 
 fn parsed<'a, T: Deserialize<'a>>(frame: &Frame<'a>) -> Result<T, ModelError> {
-    serde_json::from_slice(frame.payload).map_err(|_| error::not_the_protocol())
+    // Checked once as a whole, not string by string.
+    let text = std::str::from_utf8(frame.payload).map_err(|_| error::not_the_protocol())?;
+    serde_json::from_str(text).map_err(|_| error::not_the_protocol())
 }
 
 impl From<TokenUsage> for Usage {

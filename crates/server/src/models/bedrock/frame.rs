@@ -21,11 +21,11 @@ const MOST: usize = (16 * 1024 + 128) * 1024 + PRELUDE + CHECKSUM;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     /// `:message-type`: `event`, `exception` or `error`.
-    pub(super) kind: &'a str,
+    pub(super) kind: &'a [u8],
     /// `:event-type`, `:exception-type` or `:error-code`, whichever the kind has.
-    pub(super) name: &'a str,
+    pub(super) name: &'a [u8],
     /// `:error-message`.
-    pub(super) message: &'a str,
+    pub(super) message: &'a [u8],
     /// JSON, except that of an `error`, which has none.
     pub(super) payload: &'a [u8],
 }
@@ -122,7 +122,7 @@ fn read<'a>(mut headers: &'a [u8], payload: &'a [u8]) -> Option<Frame<'a>> {
             b":error-message" => &mut frame.message,
             _ => continue,
         };
-        *place = std::str::from_utf8(value).ok()?;
+        *place = value;
     }
     Some(frame)
 }
@@ -170,8 +170,8 @@ mod tests {
             frames.feed(&bytes[at..end]);
             at = end;
             while let Some(frame) = frames.next_frame()? {
-                assert_eq!(frame.kind, "event");
-                found.push((frame.name.to_owned(), frame.payload.to_vec()));
+                assert_eq!(frame.kind, b"event");
+                found.push((String::from_utf8(frame.name.to_vec()).unwrap(), frame.payload.to_vec()));
             }
         }
         assert_eq!(at, bytes.len());
@@ -188,7 +188,7 @@ mod tests {
         ];
         let mut frames = Frames::default();
         frames.feed(&written(&headers, b""));
-        let expected = Frame { kind: "error", name: "InternalError", message: "lost", payload: b"" };
+        let expected = Frame { kind: b"error", name: b"InternalError", message: b"lost", payload: b"" };
         assert_eq!(frames.next_frame(), Ok(Some(expected)));
     }
 
