@@ -91,7 +91,9 @@ async fn lengths_on_objects(running: &Running, store: &ObjectStore, lengths: &[u
             })
             .collect();
         let name = format!("long-{length}");
-        let file = json!({"session_id": name, "messages": messages, "updated_at": "2026-01-01T00:00:00Z"});
+        // Of just now: an old session would have expired.
+        let now = jiff::Timestamp::now();
+        let file = json!({"session_id": name, "messages": messages, "updated_at": now});
         let (key, file) = (format!("bench/sessions/{name}.json"), file.to_string());
         let written = file.len();
         store.put(&key, file);

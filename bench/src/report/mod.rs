@@ -88,15 +88,7 @@ pub async fn run(args: Args) -> Result<()> {
     // Where fewer files may be open, as many as may.
     let files = usize::try_from(rlimit::Resource::NOFILE.get()?.0)?.saturating_sub(500);
     let crowd = crowd::measure(&mock, direct, files.min(if args.quick { 100 } else { 10_000 })).await?;
-    let mut systems = Vec::new();
-    for system in System::ALL {
-        if system.is_peer() && places.python.is_none() {
-            continue;
-        }
-        println!("{} (after {:.1} minutes)", system.name(), began.elapsed().as_secs_f64() / 60.0);
-        let figures = measure(&places, mock.addr, system, effort, args.quick).await;
-        systems.push(figures.with_context(|| system.name().to_owned())?);
-    }
+    // First what is short: a fault shows before the long part.
     println!("sessions");
     let lengths: &[usize] = if args.quick { &[10, 100] } else { &[10, 100, 1000, 10_000] };
     let sessions = sessions::measure(&places, mock.addr, lengths).await?;
@@ -114,6 +106,15 @@ pub async fn run(args: Args) -> Result<()> {
             cold.first_text_ms
         );
         function = Some(Lambda { cold, package });
+    }
+    let mut systems = Vec::new();
+    for system in System::ALL {
+        if system.is_peer() && places.python.is_none() {
+            continue;
+        }
+        println!("{} (after {:.1} minutes)", system.name(), began.elapsed().as_secs_f64() / 60.0);
+        let figures = measure(&places, mock.addr, system, effort, args.quick).await;
+        systems.push(figures.with_context(|| system.name().to_owned())?);
     }
     let measured = Measured {
         quick: args.quick,
