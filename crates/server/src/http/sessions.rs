@@ -1,6 +1,6 @@
 //! `/sessions…`: list, read, rename, delete, export.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use loquat_agent::message::{Content, Role, ToolContent};
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::json::Json;
 use super::problem::Problem;
+use super::query::Query;
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::ids::SessionId;
