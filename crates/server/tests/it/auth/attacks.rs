@@ -252,3 +252,30 @@ async fn a_cursor_of_somebody_else_leads_to_ones_own() {
     }
     assert!(list(&bob, "").await.to_string().contains(&bobs));
 }
+
+/// An id is 1 to 256 characters, wherever it is kept: names of files are shorter on most disks.
+#[tokio::test]
+async fn an_id_may_be_as_long_as_is_said() {
+    let (served, ann) = serve_ann(&[("LOQUAT_STORE", "sqlite")]).await;
+    for length in [1, 200, 201, 249, 250, 255, 256] {
+        let (session, run) = ("s".repeat(length), "r".repeat(length));
+        let body = json!({"message": "hello", "session_id": session, "run_id": run, "events": "all"});
+        let (answered, text) = served.chat(&ann, &body).await;
+        assert!(answered.is_success() && text.contains("event: done"), "{length}: {text}");
+        for (method, path) in [
+            ("GET", format!("/runs/{run}/events")),
+            ("POST", format!("/runs/{run}/stop")),
+            ("GET", format!("/sessions/{session}")),
+            ("GET", format!("/sessions/{session}/export")),
+            ("GET", format!("/usage?run_id={run}")),
+            ("DELETE", format!("/sessions/{session}")),
+        ] {
+            let answer = served.request(method, &path).bearer_auth(&ann).send().await.unwrap();
+            assert!(answer.status().is_success(), "{length} {method} {path}: {}", answer.status());
+        }
+        let gone = served.request("GET", &format!("/runs/{run}/events")).bearer_auth(&ann);
+        assert_eq!(gone.send().await.unwrap().status(), 404, "{length}");
+        let unknown = served.request("GET", &format!("/runs/{}/events", "u".repeat(length))).bearer_auth(&ann);
+        assert_eq!(unknown.send().await.unwrap().status(), 404, "{length}");
+    }
+}
