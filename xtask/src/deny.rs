@@ -15,7 +15,8 @@ pub(crate) fn run() -> Result<()> {
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
         step(&format!("cargo deny, {manifest}"));
         let check = |what: &[&str]| {
-            let mut command = program(&tool.to_string_lossy(), ["--all-features", "--manifest-path", manifest]);
+            let mut command =
+                program(&tool.to_string_lossy(), ["--all-features", "--manifest-path", manifest]);
             command.args(["check", "--config", "deny.toml", "--hide-inclusion-graph"]).args(what);
             command
         };
@@ -39,7 +40,9 @@ fn tool() -> Result<PathBuf> {
     let path = tools.join("bin/cargo-deny");
     if !path.is_file() {
         step("cargo-deny (this takes minutes, once)");
-        run_program(program("cargo", ["install", "--quiet", "--locked", "cargo-deny", "--root"]).arg(&tools))?;
+        run_program(
+            program("cargo", ["install", "--quiet", "--locked", "cargo-deny", "--root"]).arg(&tools),
+        )?;
     }
     Ok(path)
 }

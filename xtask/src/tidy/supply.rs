@@ -15,10 +15,18 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 pub(super) fn check(breaches: &mut Vec<String>) -> Result<()> {
     let rules = std::fs::read_to_string(root().join("deny.toml")).context("cannot read deny.toml")?;
     let rules: toml::Table = rules.parse().context("deny.toml cannot be read")?;
-    let arguments = ["metadata", "--format-version", "1", "--all-features"];
-    let text = capture(&mut program("cargo", arguments))?;
-    let metadata: Value = serde_json::from_str(&text).context("cargo metadata is not JSON")?;
-    breaches.extend(judge(&rules, &metadata));
+    let metadata = |more: &[&str]| -> Result<Value> {
+        let text = capture(program("cargo", ["metadata", "--format-version", "1"]).args(more))?;
+        serde_json::from_str(&text).context("cargo metadata is not JSON")
+    };
+    breaches.extend(judge(&rules, &metadata(&["--all-features"])?));
+    // A workspace of its own, whose lock file nothing else holds to ours.
+    match metadata(&["--locked", "--manifest-path", "fuzz/Cargo.toml"]) {
+        Ok(metadata) => breaches.extend(judge(&rules, &metadata)),
+        Err(error) => breaches.push(format!(
+            "fuzz/Cargo.lock does not fit the manifests; `cargo metadata --manifest-path fuzz/Cargo.toml` mends it: {error:#}"
+        )),
+    }
     Ok(())
 }
 
@@ -36,7 +44,9 @@ fn judge(rules: &toml::Table, metadata: &Value) -> Vec<String> {
         match text("license") {
             "" => breaches.push(format!("{name} {version} says no licence")),
             licence if !is_allowed(licence, &allowed) => {
-                breaches.push(format!("{name} {version} has the licence {licence}, which deny.toml does not allow"));
+                breaches.push(format!(
+                    "{name} {version} has the licence {licence}, which deny.toml does not allow"
+                ));
             }
             _ => {}
         }
@@ -121,20 +131,20 @@ mod tests {
         ] {
             assert!(is_allowed(good, &allowed), "{good}");
         }
-        for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT WITH X", "(MIT", "MIT)", "GPL-3.0 OR (MIT AND X)"] {
+        for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "MIT WITH X", "(MIT", "MIT)", "GPL-3.0 OR (MIT AND X)"]
+        {
             assert!(!is_allowed(bad, &allowed), "{bad}");
         }
     }
 
     #[test]
     fn each_rule_is_seen() {
-        let rules: toml::Table = "[licenses]\nallow = ['MIT']\n[bans]\ndeny = [{ crate = 'bad', reason = 'r' }, \
+        let rules: toml::Table =
+            "[licenses]\nallow = ['MIT']\n[bans]\ndeny = [{ crate = 'bad', reason = 'r' }, \
             { crate = 'one', deny-multiple-versions = true, reason = 'r' }]"
-            .parse()
-            .unwrap();
-        let package = |name: &str, version: &str, licence: &str, source: &str| {
-            json!({"name": name, "version": version, "license": licence, "source": source})
-        };
+                .parse()
+                .unwrap();
+        let package = |name: &str, version: &str, licence: &str, source: &str| json!({"name": name, "version": version, "license": licence, "source": source});
         let metadata = json!({"packages": [
             package("a", "1", "GPL-3.0", REGISTRY),
             package("b", "1", "", REGISTRY),

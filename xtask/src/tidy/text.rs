@@ -43,8 +43,19 @@ const REGISTRIES: &[(&str, &str)] = &[
 
 /// What a build script would need for the network: a build brings what the lock files name and nothing else.
 const NETWORK: &[&str] = &[
-    "std::net", "TcpStream", "UdpSocket", "reqwest", "ureq", "hyper::", "http://", "https://", "\"curl\"", "\"wget\"",
-    "\"git\"", "\"npm\"", "Command::new",
+    "std::net",
+    "TcpStream",
+    "UdpSocket",
+    "reqwest",
+    "ureq",
+    "hyper::",
+    "http://",
+    "https://",
+    "\"curl\"",
+    "\"wget\"",
+    "\"git\"",
+    "\"npm\"",
+    "Command::new",
 ];
 
 /// Scripts that npm runs by itself when it installs a package.

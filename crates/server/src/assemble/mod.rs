@@ -114,7 +114,8 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
         None => config.auth.build(config.folders.data().ok(), host)?,
     };
     let signs_in = auth.kind() != "none";
-    let security = Security::new(&config.web, exposure(config, host, signs_in), &config.auth.page_connects_to())?;
+    let security =
+        Security::new(&config.web, exposure(config, host, signs_in), &config.auth.page_connects_to())?;
     let guard = Guard::new(&config.limits, signs_in, config.http.body_bytes);
     let (sessions, store) = sessions(config)?;
     // One look for credentials, shared by all that need them.

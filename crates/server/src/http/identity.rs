@@ -5,8 +5,20 @@
 
 /// The names under which clients say who they are, unless a route knows the name for something of its own.
 const NAMES: [&str; 14] = [
-    "user", "user_id", "userId", "username", "user_name", "owner", "owner_id", "ownerId", "sub", "subject",
-    "principal", "tenant", "tenant_id", "tenantId",
+    "user",
+    "user_id",
+    "userId",
+    "username",
+    "user_name",
+    "owner",
+    "owner_id",
+    "ownerId",
+    "sub",
+    "subject",
+    "principal",
+    "tenant",
+    "tenant_id",
+    "tenantId",
 ];
 
 /// Whether this name says who somebody is.

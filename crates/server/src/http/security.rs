@@ -144,14 +144,14 @@ impl Security {
 
     /// Whether a request may be looked at at all.
     fn check(&self, request: &Request) -> Result<(), Problem> {
-        if let Some(hosts) = &self.hosts {
-            if named_host(request).is_none_or(|host| !is_known(host, hosts)) {
-                return Err(Problem::new(
-                    StatusCode::MISDIRECTED_REQUEST,
-                    "unknown_host",
-                    "This server does not go by that name. Its operator can add it to web.allowed_hosts.",
-                ));
-            }
+        if let Some(hosts) = &self.hosts
+            && named_host(request).is_none_or(|host| !is_known(host, hosts))
+        {
+            return Err(Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "unknown_host",
+                "This server does not go by that name. Its operator can add it to web.allowed_hosts.",
+            ));
         }
         if self.exposure == Exposure::Loopback
             && let Some(origin) = request.headers().get(header::ORIGIN)
@@ -277,10 +277,7 @@ pub async fn layer(State(security): State<Arc<Security>>, request: Request, next
 /// The name that a request is for; `None` where it names none, or two.
 fn named_host(request: &Request) -> Option<&str> {
     let mut named = request.headers().get_all(header::HOST).iter();
-    let host = match (named.next(), named.next()) {
-        (host, None) => host,
-        (_, Some(_)) => return None,
-    };
+    let (host, None) = (named.next(), named.next()) else { return None };
     request.uri().host().or_else(|| host.and_then(|host| host.to_str().ok()))
 }
 

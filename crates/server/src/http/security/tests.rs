@@ -147,7 +147,9 @@ async fn a_preflight_is_answered_and_credentials_are_never_allowed() {
 async fn who_came_by_tls_is_told_to_stay_there() {
     let app = app(&WebConfig::default(), Exposure::SignIn);
     let yes = Some("max-age=31536000");
-    for (scheme, told) in [("https", yes), ("HTTPS", yes), ("https, http", yes), ("http", None), ("http, https", None)] {
+    for (scheme, told) in
+        [("https", yes), ("HTTPS", yes), ("https, http", yes), ("http", None), ("http, https", None)]
+    {
         let (_, headers) = send(&app, "GET", "/sessions", &[("x-forwarded-proto", scheme)]).await;
         let said = headers.get(header::STRICT_TRANSPORT_SECURITY).map(|value| value.to_str().unwrap());
         assert_eq!(said, told, "{scheme}");

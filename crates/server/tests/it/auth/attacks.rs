@@ -64,7 +64,8 @@ async fn a_credential_is_read_in_one_way_only() {
         format!("cookie: authorization=Bearer {ann}; token={ann}\r\n"),
         format!("proxy-authorization: Bearer {ann}\r\n"),
         format!("x-forwarded-authorization: Bearer {ann}\r\n"),
-        "x-user: ann\r\nx-forwarded-user: ann\r\nx-amzn-oidc-identity: ann\r\nremote-user: ann\r\n".to_owned(),
+        "x-user: ann\r\nx-forwarded-user: ann\r\nx-amzn-oidc-identity: ann\r\nremote-user: ann\r\n"
+            .to_owned(),
         "x-amzn-request-context: {\"authorizer\":{\"claims\":{\"sub\":\"ann\"}}}\r\n".to_owned(),
     ] {
         let status = ask(&bad).await;
@@ -136,9 +137,34 @@ async fn an_odd_id_is_refused_wherever_it_stands() {
     let (served, ann) = serve_ann(&[]).await;
     let long = "a".repeat(257);
     let odd = [
-        "", " ", ".", "..", "../x", "a/b", "a\\b", "a b", "a\n", "a\r\nx: y", "a\u{0}", "ä", "ａ", "а",
-        "a\u{202e}b", "a\u{200b}", "💥", "%2e%2e", "a%00", "a?b", "a#b", "a*", "'; DROP TABLE sessions; --",
-        "{{7*7}}", "$(id)", "_/..", "a.json", &long,
+        "",
+        " ",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        "a b",
+        "a\n",
+        "a\r\nx: y",
+        "a\u{0}",
+        "ä",
+        "ａ",
+        "а",
+        "a\u{202e}b",
+        "a\u{200b}",
+        "💥",
+        "%2e%2e",
+        "a%00",
+        "a?b",
+        "a#b",
+        "a*",
+        "'; DROP TABLE sessions; --",
+        "{{7*7}}",
+        "$(id)",
+        "_/..",
+        "a.json",
+        &long,
     ];
     for id in odd {
         for (field, code) in [("session_id", "invalid_session_id"), ("run_id", "invalid_run_id")] {
@@ -275,7 +301,8 @@ async fn an_id_may_be_as_long_as_is_said() {
         }
         let gone = served.request("GET", &format!("/runs/{run}/events")).bearer_auth(&ann);
         assert_eq!(gone.send().await.unwrap().status(), 404, "{length}");
-        let unknown = served.request("GET", &format!("/runs/{}/events", "u".repeat(length))).bearer_auth(&ann);
+        let unknown =
+            served.request("GET", &format!("/runs/{}/events", "u".repeat(length))).bearer_auth(&ann);
         assert_eq!(unknown.send().await.unwrap().status(), 404, "{length}");
     }
 }

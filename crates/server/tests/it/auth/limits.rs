@@ -223,7 +223,8 @@ async fn on_this_machine_the_server_answers_to_its_names_only() {
             for path in ["/sessions", "/config.json", "/health", "/"] {
                 let request = served.request("GET", path).bearer_auth(&ann).header("host", host);
                 // What else a client says of the name is nobody's word.
-                let request = request.header("x-forwarded-host", "localhost").header("forwarded", "host=localhost");
+                let request =
+                    request.header("x-forwarded-host", "localhost").header("forwarded", "host=localhost");
                 seen.push(request.send().await.unwrap().status().as_u16());
             }
             seen

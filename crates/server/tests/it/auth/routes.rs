@@ -263,8 +263,9 @@ async fn an_administrator_lists_and_deletes_and_nobody_else_does() {
     // Each of it is on record: who, whose, what, and what came of it.
     let log = secrets::log();
     let on_record = |words: &[String]| {
-        let found =
-            log.lines().any(|line| line.contains("loquat::audit") && words.iter().all(|word| line.contains(word)));
+        let found = log
+            .lines()
+            .any(|line| line.contains("loquat::audit") && words.iter().all(|word| line.contains(word)));
         assert!(found, "{words:?} is not on record");
     };
     for (action, more, outcome) in [
@@ -275,7 +276,8 @@ async fn an_administrator_lists_and_deletes_and_nobody_else_does() {
         ("read_usage", "", "done"),
     ] {
         let named = [("admin", "chief"), ("subject", "ann"), ("action", action), ("outcome", outcome)];
-        let mut words: Vec<String> = named.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let mut words: Vec<String> =
+            named.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
         words.push(more.to_owned());
         on_record(&words);
     }

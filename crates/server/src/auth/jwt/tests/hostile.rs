@@ -221,7 +221,7 @@ async fn none_of_them_gets_in() {
     // Outside they are all one answer, and each has its reason in the log.
     let told = collected(|| {
         let mut answers = seen.keys().map(|reason| {
-            let response = Problem::from(AuthError::Unauthorized { reason: *reason }).into_response();
+            let response = Problem::from(AuthError::Unauthorized { reason }).into_response();
             let (parts, body) = response.into_parts();
             let body = body.collect().now_or_never().unwrap().unwrap().to_bytes();
             (parts.status, parts.headers, body)
