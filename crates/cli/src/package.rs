@@ -51,7 +51,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Some((major, minor)) => format!("glibc {major}.{minor}"),
         None => "static".to_owned(),
     };
-    println!("{}  {} bytes, {}, {glibc}", args.out.display(), package.bytes.len(), architecture.as_str());
+    let bytes = package.bytes.len();
+    #[allow(clippy::cast_precision_loss, reason = "a size for people")]
+    let megabytes = bytes as f64 / 1e6;
+    println!("{}  {bytes} bytes ({megabytes:.1} MB), {}, {glibc}", args.out.display(), architecture.as_str());
     println!("sha256 {}", package.digest);
     Ok(())
 }

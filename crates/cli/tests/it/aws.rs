@@ -270,6 +270,76 @@ async fn deploy_chat_update_and_destroy_leave_nothing() {
     }
 }
 
+/// Runs `loquat`, which does not manage, and gives everything it printed.
+async fn refused(aws: &str, arguments: Vec<String>) -> String {
+    let environment = aws_environment(aws);
+    let output = tokio::task::spawn_blocking(move || binary(&environment).args(arguments).output().unwrap())
+        .await
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{text}");
+    text
+}
+
+/// A creation that fails says which resource and why, leaves what can be removed, and the next one begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_that_fails_says_why_and_can_be_done_again() {
+    loquat_server::tls::install();
+    let ministack = MiniStack::start().await;
+    let aws = Aws::for_emulator(REGION, &ministack.url);
+    let folder = agent_folder();
+    let sound = std::fs::read_to_string(folder.path().join("loquat.toml")).unwrap();
+    let broken = format!("{sound}[deploy.overrides.PageRouter]\nFunctionConfig = \"none\"\n");
+    std::fs::write(folder.path().join("loquat.toml"), broken).unwrap();
+    let words = ["deploy", "--yes", "--no-smoke", "--bootstrap", "/bin/true"];
+    let told = refused(&ministack.url, arguments(&words, folder.path())).await;
+    assert!(told.contains("CREATE_FAILED") && told.contains("PageRouter"), "{told}");
+    let ended = told.split("loquat: ").last().unwrap();
+    assert!(
+        ended.contains("ROLLBACK") && ended.contains("PageRouter:"),
+        "the reason is in the error: {told}"
+    );
+    std::fs::write(folder.path().join("loquat.toml"), sound).unwrap();
+    let told = loquat(&ministack.url, arguments(&words, folder.path())).await;
+    assert!(told.contains("the first creation failed"), "{told}");
+    // Nobody says yes: nothing happens.
+    let told = refused(&ministack.url, arguments(&["destroy"], folder.path())).await;
+    assert!(told.contains("nobody answers") && told.contains("nothing was changed"), "{told}");
+    loquat(&ministack.url, arguments(&["destroy", "--yes"], folder.path())).await;
+    let left = aws.stack("cycle").await.unwrap();
+    assert!(left.is_none_or(|stack| stack.stack_status == "DELETE_COMPLETE"));
+}
+
+/// Behind a function URL the user pool's client learns the page's address in a second change, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sign_in_page_of_a_function_url_returns_to_the_page() {
+    loquat_server::tls::install();
+    let ministack = MiniStack::start().await;
+    let aws = Aws::for_emulator(REGION, &ministack.url);
+    let folder = agent_folder();
+    let config = std::fs::read_to_string(folder.path().join("loquat.toml")).unwrap();
+    let config = config.replace("[deploy]\n", "[deploy]\ncommunication = \"function-url\"\n");
+    std::fs::write(folder.path().join("loquat.toml"), config).unwrap();
+    let words = ["deploy", "--yes", "--no-smoke", "--bootstrap", "/bin/true"];
+    let told = loquat(&ministack.url, arguments(&words, folder.path())).await;
+    assert!(told.contains("learns where to return to"), "{told}");
+    let stack = aws.stack("cycle").await.unwrap().expect("the stack is there");
+    let output = |name: &str| stack.output(name).unwrap_or_else(|| panic!("{name}: {told}")).to_owned();
+    let asked = json!({"UserPoolId": output("UserPoolId"), "ClientId": output("UserPoolClientId")});
+    let client = aws.cognito("DescribeUserPoolClient", asked).await.unwrap();
+    let client = &client["UserPoolClient"];
+    assert_eq!(client["CallbackURLs"], json!([format!("{}/", output("PageUrl"))]), "{client}");
+    assert_eq!(client["AllowedOAuthFlows"], json!(["code"]));
+    let function = aws.function(&output("FunctionName")).await.unwrap();
+    let domain = function["Environment"]["Variables"]["LOQUAT_LOGIN_DOMAIN"].as_str().unwrap_or_default();
+    assert_eq!(domain, output("SignInUrl"));
+    // The next deployment knows it from the beginning.
+    let told = loquat(&ministack.url, arguments(&words, folder.path())).await;
+    assert!(!told.contains("learns where to return to"), "{told}");
+    loquat(&ministack.url, arguments(&["destroy", "--yes"], folder.path())).await;
+}
+
 #[test]
 fn the_stack_sets_only_variables_the_server_knows() {
     for config in [

@@ -104,6 +104,27 @@ async fn an_answer_longer_than_an_invocation_goes_on_in_another_instance() {
     assert_eq!(texts, ["what time is it?", "Let me look. ", "It is late."], "{session}");
 }
 
+/// On managed instances one process takes several invocations: the second is answered while the first is under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_instance_answers_as_many_at_once_as_it_is_told_to() {
+    loquat_server::tls::install();
+    let mut model = ModelServer::start().await;
+    let environment = environment(&model, &[("AWS_LAMBDA_MAX_CONCURRENCY", "2")]);
+    let mut emulator = Emulator::start(Options::default()).await.unwrap();
+    emulator.spawn(&bootstrap(), &[], &environment).unwrap();
+    let (first, second) = (json!({"message": "one"}), json!({"message": "two"}));
+    let (mut slow, slow_call) = tokio::join!(chat(&emulator, &first), model.call());
+    slow_call.say("wait ");
+    assert_eq!(slow.next().await.unwrap().event, "metadata");
+    assert_eq!(slow.text().await, "wait ");
+    let (quick, quick_call) = tokio::join!(chat(&emulator, &second), model.call());
+    quick_call.say("done");
+    quick_call.end();
+    assert_eq!(quick.all().await.last().unwrap().event, "done");
+    slow_call.end();
+    assert_eq!(slow.all().await.last().unwrap().event, "done");
+}
+
 /// What `cargo xtask bench` prints of Lambda, by the same code, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_start_is_measured_from_the_spawn() {

@@ -182,7 +182,7 @@ impl Aws {
     ///
     /// # Errors
     /// When AWS refuses.
-    pub(crate) async fn cognito(&self, action: &str, body: Value) -> Result<Value, AwsError> {
+    pub async fn cognito(&self, action: &str, body: Value) -> Result<Value, AwsError> {
         self.json(COGNITO, "AWSCognitoIdentityProviderService", action, body).await
     }
 
