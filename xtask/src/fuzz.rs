@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::files;
 use crate::program::{capture, need, program, root, run as run_program, step};
 
 /// What `fuzz` accepts.
@@ -17,13 +18,13 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 60)]
     seconds: u32,
     /// Random cases of each property; 0 leaves the properties out.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 4_000)]
     cases: u32,
     /// Only these targets (the names of the folders in fuzz/corpus).
     targets: Vec<String>,
 }
 
-/// Runs the property tests, optimised (proptest prints the smallest failing case and keeps its seed), then each target.
+/// Runs the property tests (proptest prints the smallest failing case and keeps its seed), then each target.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let all = targets()?;
     for name in &arguments.targets {
@@ -36,7 +37,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.cases > 0 && arguments.targets.is_empty() {
         step(&format!("{} cases of each property", arguments.cases));
         run_program(
-            program("cargo", ["test", "--workspace", "--lib", "--", "prop"])
+            program("cargo", ["test", "--workspace", "--lib", "--"])
+                .args(properties()?)
                 .env("PROPTEST_CASES", arguments.cases.to_string()),
         )?;
     }
@@ -45,6 +47,41 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fuzz(name, arguments.seconds, &programs)?;
     }
     Ok(())
+}
+
+/// The names of all property tests, from the sources: the harness knows tests by their names alone.
+fn properties() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for path in files::under("crates")? {
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(root().join(&path))
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            names.extend(properties_in(&text));
+        }
+    }
+    names.sort();
+    if names.is_empty() {
+        bail!("there is no property test in crates/");
+    }
+    Ok(names)
+}
+
+/// The functions within `proptest! { … }`.
+fn properties_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut end: Option<String> = None;
+    for line in text.lines() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        if code == "proptest! {" || code == "proptest::proptest! {" {
+            end = Some(format!("{indent}}}"));
+        } else if end.as_deref() == Some(line) {
+            end = None;
+        } else if let (Some(_), Some(rest)) = (&end, code.strip_prefix("fn ")) {
+            names.extend(rest.split('(').next().map(str::to_owned));
+        }
+    }
+    names
 }
 
 /// The targets: each has a folder with the inputs that were kept.
@@ -104,4 +141,19 @@ fn fuzz(name: &str, seconds: u32, programs: &std::path::Path) -> Result<()> {
     run_program(&mut command).with_context(|| {
         format!("an input breaks `{name}`: the file named above belongs into {}", kept.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_property_is_found() {
+        let text = "fn a() {}\nproptest! {\n    #[test]\n    fn one(x: u8) {\n    }\n    #[test]\n    fn two(\n        y: u8,\n    ) {}\n}\n\
+                    fn b() {}\n    proptest::proptest! {\n        fn three(z: u8) {}\n    }\n";
+        assert_eq!(properties_in(text), ["one", "two", "three"]);
+        let found = properties().unwrap();
+        assert!(found.len() >= 15, "{found:?}");
+        assert!(found.iter().any(|name| name == "any_model_ends_in_one_terminal_event"), "{found:?}");
+    }
 }
