@@ -117,3 +117,58 @@ async fn the_ai_sdk_by_its_own_client() {
     let replaced = &session["branches"][0]["messages"][1]["content"][0]["text"];
     assert_eq!(replaced, "one two three");
 }
+
+/// Where nothing is kept, the client's own words are the conversation: the calls of its tools and their answers too.
+#[tokio::test]
+async fn tools_of_the_client_are_answered_where_nothing_is_kept() {
+    let mut model = ModelServer::start().await;
+    let server = Server::start(&model, &[("LOQUAT_STORE", "none")]).await;
+    let ask = async |path: &str, body: serde_json::Value| {
+        let response = server.post(path, &body).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let turns = |request: &serde_json::Value| -> Vec<String> {
+        let messages = request["messages"].as_array().unwrap().iter().filter(|m| m["role"] != "system");
+        let line =
+            |text: &str| text.lines().find(|line| !line.starts_with('<')).unwrap_or_default().to_owned();
+        messages
+            .map(|m| {
+                format!("{} {}", m["role"].as_str().unwrap(), line(m["content"].as_str().unwrap_or("-")))
+            })
+            .collect()
+    };
+    let expected = ["user Where am I?", "assistant -", "tool Rome"];
+    let locate = json!({"description": "Where the user is.", "parameters": {"type": "object"}});
+
+    let question = json!({"id": "u1", "role": "user", "content": "Where am I?"});
+    let mut tool = locate.clone();
+    tool["name"] = "locate".into();
+    let body = |run: &str, messages: serde_json::Value| json!({"threadId": "t", "runId": run, "messages": messages, "tools": [tool]});
+    let (asked, _) = tokio::join!(ask("/ag-ui", body("r1", json!([question]))), async {
+        model.call().await.ask("c1", "locate", &json!({}))
+    });
+    assert!(asked.1.contains(r#""outcome":{"type":"success","pendingToolCallIds":["c1"]}"#), "{}", asked.1);
+    let function = json!({"name": "locate", "arguments": "{}"});
+    let called = json!({"id": "r1-1", "role": "assistant", "toolCalls": [{"id": "c1", "type": "function", "function": function}]});
+    let answer = json!({"id": "t1", "role": "tool", "toolCallId": "c1", "content": "Rome"});
+    let (told, request) =
+        tokio::join!(ask("/ag-ui", body("r2", json!([question, called, answer]))), model.answers(&["Rome."]));
+    assert!(told.1.contains(r#""delta":"Rome.""#) && !told.1.contains("TOOL_CALL"), "{}", told.1);
+    assert_eq!(turns(&request), expected);
+
+    let question = json!({"id": "u1", "role": "user", "parts": [{"type": "text", "text": "Where am I?"}]});
+    let body =
+        |messages: serde_json::Value| json!({"id": "c", "messages": messages, "tools": {"locate": locate}});
+    let (asked, _) = tokio::join!(ask("/api/chat", body(json!([question]))), async {
+        model.call().await.ask("c1", "locate", &json!({}))
+    });
+    assert!(asked.1.contains(r#""finishReason":"tool-calls""#), "{}", asked.1);
+    let part = |state: &str| json!({"type": "tool-locate", "toolCallId": "c1", "state": state, "input": {}, "output": "Rome"});
+    let said = |state: &str| json!([question, {"id": "m1", "role": "assistant", "parts": [{"type": "step-start"}, part(state)]}]);
+    let (told, request) =
+        tokio::join!(ask("/api/chat", body(said("output-available"))), model.answers(&["Rome."]));
+    // The answer goes on with the client's own message.
+    assert!(told.1.contains(r#""delta":"Rome.""#) && !told.1.contains("messageId"), "{}", told.1);
+    assert_eq!(turns(&request), expected);
+    assert_eq!(ask("/api/chat", body(said("input-available"))).await.0, 400);
+}

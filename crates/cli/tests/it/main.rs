@@ -15,7 +15,6 @@ mod durability;
 mod embedders;
 mod examples;
 mod hosts;
-mod keys;
 mod kills;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;
@@ -29,4 +28,5 @@ mod settings;
 mod support;
 mod terminal;
 mod tools;
+mod transcripts;
 mod two_processes;
