@@ -61,6 +61,7 @@ const SHOWN: Record<string, [status: Answer['status'], end: string, text: string
   'max-tokens.sse': ['done', 'max_tokens', 'One, two, thr'],
   'plain.sse': ['done', 'complete', 'Hello, "world"\n'],
   'provider-error.sse': ['error', 'model_stream_cut', 'It was a dark'],
+  'provider-error-in-call.sse': ['error', 'model_unavailable', 'I look.', ['weather stopped']],
   'reasoning.sse': ['done', 'complete', 'Four.', ['reasoning']],
   'refusal.sse': ['done', 'refusal', 'I cannot'],
   'retry.sse': ['done', 'complete', 'Second try.', ['reasoning']],

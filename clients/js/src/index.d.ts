@@ -4,6 +4,8 @@ export interface Usage {
   output_tokens: number
   cache_read_tokens?: number
   cache_write_tokens?: number
+  /** In US dollars, where the prices are known. */
+  cost_usd?: number
 }
 
 /** What happens in a run, as the `chat` dialect tells it with `"events": "all"`. `cursor` resumes after it. */

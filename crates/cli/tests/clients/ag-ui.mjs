@@ -2,7 +2,7 @@
 import { buildResumeArray, HttpAgent } from "@ag-ui/client";
 import { EventType } from "@ag-ui/core";
 import { AgentCapabilitiesSchema } from "@ag-ui/core/schemas";
-import { frames, refused, same, serving } from "./broken.mjs";
+import { frames, refused, same, serving, sorted } from "./broken.mjs";
 
 // The client drops what it does not know with a warning; here that is a failure. So is what it prints of an error.
 const warnings = [];
@@ -100,7 +100,6 @@ if (!String(error.message).includes("history_conflict")) throw new Error(`not re
 const capabilities = await (await fetch(url)).json();
 same("capabilities", [capabilities.transport.resumable, capabilities.tools.clientProvided], [true, true]);
 // By the published schema, of which a parser drops what it does not know.
-const sorted = (value) => JSON.stringify(value, (_, part) => (part?.constructor === Object ? Object.fromEntries(Object.entries(part).sort()) : part));
 same("known capabilities", sorted(AgentCapabilitiesSchema.parse(capabilities)), sorted(capabilities));
 
 const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };

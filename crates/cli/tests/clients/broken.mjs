@@ -30,6 +30,10 @@ export async function refused(name, run) {
   throw new Error(`the check let a broken stream pass: ${name}`);
 }
 
+/** With the members of objects in the order of their names, which means nothing. */
+export const sorted = (value) =>
+  JSON.parse(JSON.stringify(value), (_, part) => (part?.constructor === Object ? Object.fromEntries(Object.entries(part).sort()) : part));
+
 export function same(what, found, expected) {
   const [a, b] = [JSON.stringify(found), JSON.stringify(expected)];
   if (a !== b) throw new Error(`${what}: ${a}, expected ${b}`);

@@ -7,7 +7,7 @@ import { EventSchemas } from "@ag-ui/core/schemas";
 import { DefaultChatTransport, readUIMessageStream } from "ai";
 import { ChatCompletionStream } from "openai/lib/ChatCompletionStream";
 import { ResponseStream } from "openai/lib/responses/ResponseStream";
-import { frames, refused, same } from "./broken.mjs";
+import { frames, refused, same, sorted } from "./broken.mjs";
 
 const folder = process.argv[2];
 const warnings = [];
@@ -15,9 +15,6 @@ console.warn = (...words) => warnings.push(words.join(" "));
 console.error = () => {};
 const answer = (body) => async () => new Response(body, { headers: { "content-type": "text/event-stream" } });
 const data = (stream) => stream.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6));
-/** With the members of objects in the order of their names. */
-const sorted = (value) =>
-  JSON.parse(JSON.stringify(value), (_, part) => (part?.constructor === Object ? Object.fromEntries(Object.entries(part).sort()) : part));
 
 const read = {
   async ag_ui(stream) {

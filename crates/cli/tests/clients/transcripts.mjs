@@ -2,7 +2,7 @@
 // resumed. Usage: transcripts.mjs ADDRESS RUNS, the runs as JSON: [[run, session, events], …].
 import { HttpAgent } from "@ag-ui/client";
 import { DefaultChatTransport, readUIMessageStream } from "ai";
-import { same } from "./broken.mjs";
+import { same, sorted } from "./broken.mjs";
 
 const warnings = [];
 console.warn = (...words) => warnings.push(words.join(" "));
@@ -28,6 +28,9 @@ async function agUi(run, threadId, after) {
   same("unique ids", new Set(agent.messages.map((message) => message.id)).size, agent.messages.length);
   return { messages: agent.messages, end: last.outcome?.type ?? last.code };
 }
+
+/** The answer alone: the question is told by snapshots only. */
+const answer = ({ messages, end }) => sorted({ messages: messages.filter((message) => message.role !== "user"), end });
 
 /** The message that a client of the AI SDK makes of a stream's bytes. */
 async function aiSdk(body) {
@@ -60,9 +63,7 @@ for (const [run, session, count] of JSON.parse(process.argv[3])) {
   // Even of a client that has the end already, and of one that says it has more than there is.
   for (let after = 1; after <= count + 1; after += 1) {
     const resumed = await agUi(run, session, after);
-    // Who saw the turn from its beginning knows the question; a snapshot tells it.
-    const answer = resumed.messages.filter((message) => message.role !== "user");
-    same(`${run} in AG-UI after ${after}`, { ...resumed, messages: answer }, { ...whole, messages: whole.messages.filter((m) => m.role !== "user") });
+    same(`${run} in AG-UI after ${after}`, answer(resumed), answer(whole));
   }
   const read = async (after) => await (await fetch(place(run, "ai_sdk", after))).text();
   const stream = await read(0);

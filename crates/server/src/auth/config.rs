@@ -75,8 +75,7 @@ pub struct AuthConfig {
     pub user_claim: Option<String>,
     /// The claim that lists a user's roles, with dots for objects within objects. Cognito: `cognito:groups` by default.
     pub admin_claim: Option<String>,
-    /// The role that opens the administration routes: `admin` where `admin_claim` is set. Nobody has it unless one of the
-    /// two is.
+    /// The role that opens the administration routes. Nobody has it unless this is set.
     pub admin_role: Option<String>,
     /// Where the page signs people in; by default the provider's own page, and a form of ours for a pool without a
     /// managed-login domain.
@@ -291,11 +290,9 @@ impl AuthConfig {
             (true, false) => Some("id"),
             (false, _) => None,
         };
-        let claim = set(self.admin_claim.as_deref());
-        // Whoever names the claim wants the role; whoever names neither gives it to nobody.
-        let admin = match set(self.admin_role.as_deref()).or(claim.and(Some("admin"))) {
+        let admin = match set(self.admin_role.as_deref()) {
             None => None,
-            Some(value) => match claim.or(cognito.then_some("cognito:groups")) {
+            Some(value) => match set(self.admin_claim.as_deref()).or(cognito.then_some("cognito:groups")) {
                 Some(claim) => Some(AdminRole { claim: claim.to_owned(), value: value.to_owned() }),
                 None => return wrong("admin_claim", "the claim that lists a user's roles"),
             },

@@ -102,9 +102,11 @@ impl Agentcore {
                 last(n, out, &json!({"tool_stream_event": told}));
             }
             Event::ApprovalRequested { id, name, input, reason, expires_at } => {
-                let mut told = json!({"id": id, "name": name, "input": input, "reason": reason});
-                if let Some(at) = expires_at {
-                    told["expires_at"] = at.as_str().into();
+                let mut told = json!({"id": id, "name": name, "input": input});
+                for (field, value) in [("reason", reason), ("expires_at", expires_at)] {
+                    if let Some(value) = value {
+                        told[field] = value.as_str().into();
+                    }
                 }
                 last(n, out, &json!({"approval": told}));
             }
@@ -121,8 +123,10 @@ impl Agentcore {
             }
             Event::Finished { outcome } => {
                 self.stop(out);
-                let mut told = json!({"stop_reason": outcome.as_str(), "usage": usage_of(facts.usage),
-                    "message_count": facts.message_count});
+                let mut told = json!({"stop_reason": outcome.as_str(), "usage": usage_of(facts.usage)});
+                if let Some(count) = facts.message_count {
+                    told["message_count"] = count.into();
+                }
                 if let Some(cost) = facts.cost_usd {
                     told["cost_usd"] = cost.into();
                 }

@@ -11,6 +11,7 @@ mod frames;
 pub(crate) mod mcp;
 pub(crate) mod openai;
 pub(crate) mod responses;
+pub(crate) mod told;
 
 use loquat_agent::event::Usage;
 use loquat_agent::message::Message;
@@ -65,6 +66,12 @@ pub trait Encoder: Send {
 
     /// Whether frames depend on what was said before: then the events before a cursor are encoded too, and dropped.
     fn stateful(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Self::resume`] tells all that was said: what such a client had before does not matter, and it is told the
+    /// end even if it had it.
+    fn begins_anew(&self) -> bool {
         false
     }
 

@@ -14,9 +14,11 @@ use super::json::Json;
 use super::problem::Problem;
 use crate::app::AppState;
 use crate::auth::Principal;
-use crate::dialects::ag_ui::input::{MORE_IDS, Refusal, RunAgentInput, Said, Tool, text_of};
+use crate::dialects::ag_ui::input::{MORE_IDS, Refusal, RunAgentInput, Said, Tool};
 use crate::dialects::ag_ui::messages::MESSAGE_ID;
+use crate::dialects::ag_ui::told::conversation;
 use crate::dialects::config::ClientHistory;
+use crate::dialects::told::take_answers;
 use crate::ids::{Id, SessionId};
 use crate::runs::engine::{Ask, StartError, StartRequest, Wants};
 use crate::runs::run::{DialectName, Form, Run};
@@ -71,11 +73,8 @@ async fn attach(
     note_before(state, run).await?;
     let after = match headers.get("last-event-id").and_then(|cursor| cursor.to_str().ok()) {
         Some(cursor) => cursor.trim().parse().unwrap_or(0),
-        None => {
-            let look = run.look();
-            // The end is told again.
-            look.log().len() - u64::from(look.terminal().is_some())
-        }
+        // What there is stands in the messages, and an end is told again.
+        None => run.look().log().len(),
     };
     let form = Form { options: run.info.form.options.clone(), ..Form::of(DialectName::AgUi) };
     Ok(chat::events(std::sync::Arc::clone(run), &form, after, state.engine.on_disconnect()))
@@ -147,33 +146,17 @@ fn ask(
         }
         return Ok((Ask::Resume { asked_by: pending.run_id, decisions: news.decisions }, news.answered));
     }
-    let message = message(state, &news.messages)?;
     let ask = if state.engine.sessions().is_some() {
-        Ask::Message { message, history_length: None }
+        Ask::Message { message: message(state, &news.messages)?, history_length: None }
     } else {
         // Nothing is kept here: the conversation is what the client says.
-        let first = news.messages.first().map(|said| said.id.clone());
-        let before = input.messages.iter().take_while(|said| Some(&said.id) != first.as_ref());
-        let history = before.filter_map(spoken).collect();
+        let first = news.messages.first().map(|said| &said.id);
+        let mut history = conversation(input.messages.iter().take_while(|said| Some(&said.id) != first));
+        let answers = if first.is_none() { take_answers(&mut history) } else { None };
+        let message = answers.map_or_else(|| message(state, &news.messages), Ok)?;
         Ask::Whole { history, message, stored: false }
     };
     Ok((ask, Vec::new()))
-}
-
-/// A message of a conversation that only the client keeps: its text.
-fn spoken(said: &Said) -> Option<Message> {
-    let role = match said.role.as_str() {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        _ => return None,
-    };
-    let text = text_of(&said.content);
-    if text.is_empty() {
-        return None;
-    }
-    let mut message = Message::new(role, vec![Content::Text(text)]);
-    message.metadata.insert(MESSAGE_ID.into(), said.id.as_str().into());
-    Some(message)
 }
 
 /// The user's new messages as one.
@@ -242,8 +225,8 @@ pub(crate) fn look_at(input: &RunAgentInput) {
         }
     }
     let _ = (input.instructions(), input.tools.iter().map(tool).collect::<Result<Vec<_>, _>>());
+    let _ = conversation(&input.messages);
     for said in &input.messages {
-        let _ = spoken(said);
         for file in said.content.as_array().into_iter().flatten().filter_map(file) {
             file.look_at();
         }

@@ -7,7 +7,7 @@ use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use loquat_agent::message::{Content, Message, Role};
+use loquat_agent::message::{Content, Message};
 use loquat_agent::model::Params;
 use loquat_agent::{Decision, Verdict, open_calls};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ use crate::app::AppState;
 use crate::auth::Principal;
 use crate::dialects::ag_ui::messages::MESSAGE_ID;
 use crate::dialects::ai_sdk::input::{ChatBody, Trigger, UiMessage, file};
+use crate::dialects::ai_sdk::told::conversation;
+use crate::dialects::told::take_answers;
 use crate::ids::SessionId;
 use crate::runs::engine::{Ask, StartRequest, Wants};
 use crate::runs::run::{DialectName, Form};
@@ -97,6 +99,13 @@ fn ask(state: &AppState, body: &ChatBody, stored: Option<&Document>) -> Result<(
         Some(document) => document.last(usize::MAX).map_err(SessionError::from)?,
         None => Vec::new(),
     };
+    // Nothing is kept here: the conversation is what the client says.
+    let whole = state.engine.sessions().is_none();
+    if whole && last.role == "assistant" {
+        let mut history = conversation(&body.messages);
+        let message = take_answers(&mut history).ok_or_else(nothing)?;
+        return Ok((Ask::Whole { history, message, stored: false }, json!({"goes_on": true})));
+    }
     if last.role == "assistant" {
         let pending = stored.and_then(|document| document.head.pending.clone()).ok_or_else(nothing)?;
         let decisions = last.decisions(&open_calls(&known));
@@ -115,10 +124,8 @@ fn ask(state: &AppState, body: &ChatBody, stored: Option<&Document>) -> Result<(
     if last.role != "user" {
         return Err(nothing());
     }
-    if state.engine.sessions().is_none() {
-        // Nothing is kept here: the conversation is what the client says.
-        let before = &body.messages[..body.messages.len() - 1];
-        let history = before.iter().filter_map(spoken).collect();
+    if whole {
+        let history = conversation(&body.messages[..body.messages.len() - 1]);
         return Ok((Ask::Whole { history, message: message(state, last)?, stored: false }, Value::Null));
     }
     let is_this = |m: &Message| {
@@ -136,16 +143,6 @@ fn ask(state: &AppState, body: &ChatBody, stored: Option<&Document>) -> Result<(
         _ => Ask::Message { message: message(state, last)?, history_length: again },
     };
     Ok((ask, Value::Null))
-}
-
-fn spoken(said: &UiMessage) -> Option<Message> {
-    let role = match said.role.as_str() {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        _ => return None,
-    };
-    let text = said.text();
-    (!text.is_empty()).then(|| Message::new(role, vec![Content::Text(text)]))
 }
 
 fn message(state: &AppState, said: &UiMessage) -> Result<Message, Problem> {

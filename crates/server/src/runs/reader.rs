@@ -64,11 +64,16 @@ impl Reader {
             telemetry.resumed();
         }
         let mut first = Vec::new();
+        let mut cursor = after;
         if encoder.stateful() && after > 0 {
             let mut dropped = Vec::new();
             let look = run.look();
             let facts = facts(&run, &look);
             let (len, ended) = (look.log().len(), look.terminal().is_some());
+            if encoder.begins_anew() {
+                cursor = after.min(len - u64::from(ended));
+            }
+            let after = cursor;
             look.log().read(0, Pace::EachPiece, |n, entry| {
                 dropped.clear();
                 // The end is told again to a client that says it has more than there is.
@@ -77,7 +82,7 @@ impl Reader {
                     n < after
                 }
             });
-            if !(ended && after == len) {
+            if after > 0 && !(ended && after == len) {
                 encoder.resume(after.min(len), &facts, &mut first);
             }
         }
@@ -85,8 +90,8 @@ impl Reader {
         Self {
             run,
             encoder,
-            cursor: after,
-            began: after,
+            cursor,
+            began: cursor,
             grown,
             last_sent: Instant::now(),
             heartbeat: Alarm::default(),
@@ -109,6 +114,7 @@ impl Reader {
         // The machine that showed the client more is gone with what it had not yet stored. The end is told all the same.
         if let Some(terminal) = look.terminal()
             && *cursor == *began
+            && !encoder.begins_anew()
             && (*cursor > look.log().len() || look.diverges_at(*cursor))
         {
             // Text between that client's last event and the end is only in the session.

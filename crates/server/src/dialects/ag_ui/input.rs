@@ -9,7 +9,7 @@ use loquat_agent::{Decision, Verdict};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::messages::{MESSAGE_ID, result_id};
+use super::messages::{MESSAGE_ID, result_id, texts};
 
 /// Where the ids of messages are noted that were stored as one.
 pub(crate) const MORE_IDS: &str = "message_ids";
@@ -38,10 +38,23 @@ pub(crate) struct Said {
     pub(crate) role: String,
     #[serde(default)]
     pub(crate) content: Value,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) tool_calls: Vec<Value>,
     #[serde(default)]
-    tool_call_id: Option<String>,
+    pub(super) tool_call_id: Option<String>,
     #[serde(default)]
     error: Option<String>,
+}
+
+impl Said {
+    /// The answer to a call that it is.
+    pub(super) fn output(&self) -> ToolOutput {
+        let content = vec![ToolContent::Text(text_of(&self.content))];
+        match &self.error {
+            Some(error) if content == [ToolContent::Text(String::new())] => ToolOutput::error(error),
+            error => ToolOutput { content, is_error: error.is_some() },
+        }
+    }
 }
 
 /// A tool that runs in the client.
@@ -152,8 +165,7 @@ impl RunAgentInput {
                         continue;
                     };
                     if strict && turns[turn].ids.len() == 1 && turns[turn].text != text_of(&said.content) {
-                        let what = format!("the message {} has another text than it had", said.id);
-                        return Err(Refusal::Rewritten(what));
+                        return Err(other_text(&said.id));
                     }
                     first_known.get_or_insert(at);
                     last_known = last_known.max(Some(turn));
@@ -168,6 +180,7 @@ impl RunAgentInput {
         };
         let new: Vec<usize> = (tail..self.messages.len()).filter(unknown).collect();
         if strict {
+            self.check_answers(stored)?;
             // What stands before all that is known may be older than what is kept here.
             if let Some(at) = first_known.and_then(|first| (first..tail).find(unknown)) {
                 let id = &self.messages[at].id;
@@ -182,6 +195,19 @@ impl RunAgentInput {
             News { messages: new.iter().map(|at| &self.messages[*at]).collect(), ..News::default() };
         self.answers(open, &mut news)?;
         Ok(news)
+    }
+
+    /// What the assistant said has to be what it said, or its beginning: a client that left early has no more. Messages
+    /// that the assistant never wrote, as a page's greeting, are not read at all.
+    fn check_answers(&self, stored: &[Message]) -> Result<(), Refusal> {
+        let known = texts(stored);
+        for said in self.messages.iter().filter(|said| said.role == "assistant") {
+            let text = known.get(&said.id);
+            if text.is_some_and(|text| !text.starts_with(&text_of(&said.content))) {
+                return Err(other_text(&said.id));
+            }
+        }
+        Ok(())
     }
 
     fn answers(&self, open: &[ToolUse], news: &mut News<'_>) -> Result<(), Refusal> {
@@ -210,16 +236,15 @@ impl RunAgentInput {
             if news.decisions.iter().any(|known| known.id == id) {
                 continue;
             }
-            let content = vec![ToolContent::Text(text_of(&said.content))];
-            let output = match &said.error {
-                Some(error) if content == [ToolContent::Text(String::new())] => ToolOutput::error(error),
-                error => ToolOutput { content, is_error: error.is_some() },
-            };
-            news.decisions.push(Decision { id: id.to_owned(), verdict: Verdict::Answer(output) });
+            news.decisions.push(Decision { id: id.to_owned(), verdict: Verdict::Answer(said.output()) });
             news.answered.push(id.to_owned());
         }
         Ok(())
     }
+}
+
+fn other_text(id: &str) -> Refusal {
+    Refusal::Rewritten(format!("the message {id} has another text than it had"))
 }
 
 /// What is known of a user's message.
@@ -325,6 +350,10 @@ mod tests {
             json!([user("u1", "uno"), user("u3", "three")]),
             Err("the message u1 has another text than it had"),
         );
+        let answer = |text: &str| json!([user("u1", "one"), {"id": "m1-1", "role": "assistant", "content": text}, user("u2", "two"), user("u3", "three")]);
+        check(answer("2"), Err("the message m1-1 has another text than it had"));
+        check(answer("1"), Ok(&["u3"]));
+        check(answer(""), Ok(&["u3"]));
         let among = json!([user("u1", "one"), user("x", "x"), user("u2", "two"), user("u3", "three")]);
         check(among, Err("the message x stands among older ones"));
         check(

@@ -4,13 +4,19 @@
 //! n-th assistant's message of a run is `{run}-{n}`, its m-th reasoning `{run}-{n}-r{m}`, the answer to a call
 //! `{call}-result`. A user's message has the id that its client gave it.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
+use loquat_agent::event::Event;
 use loquat_agent::message::{
     Content, Document, Image, Message, Role, Source, ToolContent, ToolResult, ToolStatus,
 };
+use loquat_agent::transcript::Transcript;
 use serde_json::{Map, Value, json};
 
+use super::events::Ran;
 use crate::dialects::chat::output;
+use crate::runs::log::{Log, Pace};
 
 /// Where the id that a client gave its message is noted.
 pub(crate) const MESSAGE_ID: &str = "message_id";
@@ -33,6 +39,24 @@ pub(crate) fn result_id(call: &str) -> String {
 /// All messages of a conversation.
 pub(crate) fn all(messages: &[Message]) -> Vec<Value> {
     let mut told = Vec::new();
+    each(messages, |message, run, n| one(message, run, n, &mut told));
+    told
+}
+
+/// What the assistant's messages say, by their ids.
+pub(super) fn texts(messages: &[Message]) -> HashMap<String, String> {
+    let mut told = HashMap::new();
+    each(messages, |message, run, n| {
+        if message.role == Role::Assistant {
+            let text = message.content.iter().filter_map(Content::as_text).collect();
+            told.insert(assistant_id(run, n), text);
+        }
+    });
+    told
+}
+
+/// Visits messages, each with its run and the number of assistant's messages in it so far.
+fn each(messages: &[Message], mut visit: impl FnMut(&Message, &str, usize)) {
     let mut run = String::new();
     let mut n = 0;
     for (at, message) in messages.iter().enumerate() {
@@ -44,25 +68,84 @@ pub(crate) fn all(messages: &[Message]) -> Vec<Value> {
             n = 0;
         }
         n += usize::from(message.role == Role::Assistant);
-        one(message, &run, n, &mut told);
+        visit(message, &run, n);
     }
+}
+
+/// The messages of a run, as its log has them up to event number `until`.
+pub(super) fn of_run(log: &Log, until: u64, run: &str) -> Vec<Value> {
+    let mut transcript = Transcript::new();
+    let mut written = Written::default();
+    log.read(0, Pace::EachPiece, |at, entry| {
+        if at <= until {
+            let event = entry.to_event();
+            written.take(&event);
+            transcript.apply(&event);
+        }
+        at < until
+    });
+    let mut told = Vec::new();
+    let mut n = 0;
+    for message in transcript.messages() {
+        n += usize::from(message.role == Role::Assistant);
+        one(&message, run, n, &mut told);
+    }
+    written.restore(&mut told);
     told
 }
 
-/// The messages of a run, whose log gave them.
-pub(crate) fn of_run(messages: &[Message], run: &str) -> Vec<Value> {
-    let mut told = Vec::new();
-    let mut n = 0;
-    for message in messages {
-        n += usize::from(message.role == Role::Assistant);
-        one(message, run, n, &mut told);
+/// What a stream told of calls and a message does not hold: a snapshot tells it too, so that a client that comes back has
+/// what it would have had.
+#[derive(Default)]
+struct Written {
+    /// The inputs as the model wrote them, every letter.
+    inputs: HashMap<String, String>,
+    /// How the tools ran.
+    results: HashMap<String, Ran>,
+}
+
+impl Written {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::ToolStart { id, .. } => drop(self.inputs.insert(id.clone(), String::new())),
+            Event::ToolInput { id, delta } => {
+                if let Some(known) = self.inputs.get_mut(id) {
+                    known.push_str(delta);
+                }
+            }
+            Event::ToolResult { id, is_error, duration_ms, .. } => {
+                let ran = Ran { is_error: *is_error, duration_ms: *duration_ms };
+                self.results.insert(id.clone(), ran);
+            }
+            _ => {}
+        }
     }
-    told
+
+    fn restore(&self, told: &mut [Value]) {
+        for message in told.iter_mut().filter_map(Value::as_object_mut) {
+            for call in message.get_mut("toolCalls").and_then(Value::as_array_mut).into_iter().flatten() {
+                let written = call["id"].as_str().and_then(|id| self.inputs.get(id));
+                // What is no JSON was not what the call got.
+                if let Some(text) = written.filter(|text| serde_json::from_str::<Value>(text).is_ok()) {
+                    call["function"]["arguments"] = text.as_str().into();
+                }
+            }
+            let ran = message.get("toolCallId").and_then(Value::as_str).and_then(|id| self.results.get(id));
+            if let Some(ran) = ran {
+                message.insert("metadata".into(), json!(ran));
+                message.remove("error");
+            }
+        }
+    }
 }
 
 fn one(message: &Message, run: &str, n: usize, told: &mut Vec<Value>) {
     match message.role {
-        Role::Assistant => assistant(message, &assistant_id(run, n), told),
+        Role::Assistant => {
+            // Only a client that keeps its conversation itself has named it.
+            let named = message.metadata.get(MESSAGE_ID).and_then(Value::as_str);
+            assistant(message, &named.map_or_else(|| assistant_id(run, n), str::to_owned), told);
+        }
         Role::User => {
             told.extend(message.tool_results().map(tool));
             let parts: Vec<Value> = message.content.iter().filter_map(part).collect();

@@ -6,22 +6,19 @@
 mod events;
 pub(crate) mod input;
 pub(crate) mod messages;
+mod state;
+pub(crate) mod told;
 
 use std::fmt::Write as _;
 
 use loquat_agent::event::{Event, Outcome, Usage};
-use loquat_agent::transcript::Transcript;
 use serde_json::{Value, json};
 
 use self::events::{Ev, Failed, Finished, Interrupt, Ran, Started, TokenUsage, VERSION};
 use super::frames::Frames;
 use super::{Encoder, Facts, Flow};
 use crate::ids::Id;
-use crate::runs::log::{Entry, Pace};
-
-/// The custom events of tools that are told as the agent's state.
-const STATE_SNAPSHOT: &str = "state_snapshot";
-const STATE_DELTA: &str = "state_delta";
+use crate::runs::log::Entry;
 
 /// A call that the model is writing, or has written and that has not begun to run.
 #[derive(Debug)]
@@ -196,14 +193,7 @@ impl AgUi {
     fn snapshot(&self, n: u64, facts: &Facts<'_>, frames: &mut Frames<'_>) -> bool {
         let Some(before) = facts.before else { return false };
         let mut all = messages::all(before);
-        let mut transcript = Transcript::new();
-        facts.log.read(0, Pace::EachPiece, |at, entry| {
-            if at <= n {
-                transcript.apply(&entry.to_event());
-            }
-            at < n
-        });
-        all.extend(messages::of_run(&transcript.messages(), facts.info.id.as_str()));
+        all.extend(messages::of_run(facts.log, n, facts.info.id.as_str()));
         for told in &mut all {
             if let Some(id) = told["toolCallId"].as_str().and_then(|call| self.results.get(call)) {
                 told["id"] = id.clone();
@@ -254,15 +244,16 @@ impl AgUi {
     fn finished(&mut self, n: u64, outcome: Outcome, facts: &Facts<'_>, frames: &mut Frames<'_>) {
         self.close_step(frames);
         self.void(frames);
-        let interrupted = outcome == Outcome::Interrupted;
-        if self.astray || (interrupted && !self.interrupts.is_empty()) {
+        let waits = outcome == Outcome::Interrupted && !self.interrupts.is_empty();
+        if waits {
+            tell_state(n, facts, frames);
+        }
+        if self.astray || waits {
             self.snapshot(n, facts, frames);
         }
         let told = match outcome {
             Outcome::Cancelled => events::Outcome::Cancelled,
-            Outcome::Interrupted if !self.interrupts.is_empty() => {
-                events::Outcome::Interrupt { interrupts: &self.interrupts }
-            }
+            Outcome::Interrupted if waits => events::Outcome::Interrupt { interrupts: &self.interrupts },
             Outcome::Interrupted => events::Outcome::Success { pending_tool_call_ids: &self.pending },
             _ => events::Outcome::Success { pending_tool_call_ids: &[] },
         };
@@ -378,11 +369,9 @@ impl AgUi {
                 });
             }
             Event::ClientCall { id, .. } => self.pending.push(id.clone()),
-            Event::Custom { name, data } => match name.as_str() {
-                STATE_SNAPSHOT => frames.add(&Ev::StateSnapshot { snapshot: data }),
-                STATE_DELTA if data.is_array() => frames.add(&Ev::StateDelta { delta: data }),
-                name => frames.add(&Ev::Custom { name, value: data }),
-            },
+            Event::Custom { name, data } => {
+                frames.add(&state::of(event).unwrap_or(Ev::Custom { name, value: data }));
+            }
             Event::Reset { .. } => {
                 self.close_text(frames);
                 self.close_reasoning(frames);
@@ -413,11 +402,23 @@ impl AgUi {
                 return Flow::End;
             }
             Event::Failed { error, code, retryable } => {
+                self.close_step(frames);
+                self.void(frames);
+                if self.astray {
+                    self.snapshot(n, facts, frames);
+                }
                 self.failed(error, code, *retryable, facts.cost_usd, frames);
                 return Flow::End;
             }
         }
         Flow::Continue
+    }
+}
+
+/// The agent's state as it was after an event, if a tool has told it.
+fn tell_state(n: u64, facts: &Facts<'_>, frames: &mut Frames<'_>) {
+    for told in state::until(n, facts.log) {
+        frames.add(&told);
     }
 }
 
@@ -447,11 +448,16 @@ impl Encoder for AgUi {
         true
     }
 
-    /// A client's checks begin anew with every answer: the run is announced, the messages are told as they were, and what
-    /// is open is opened again.
+    fn begins_anew(&self) -> bool {
+        true
+    }
+
+    /// A client's checks begin anew with every answer: the run is announced, the state and the messages are told as they
+    /// were, and what is open is opened again.
     fn resume(&mut self, after: u64, facts: &Facts<'_>, out: &mut Vec<u8>) {
         let mut frames = Frames::new(out);
         self.started(facts, &mut frames);
+        tell_state(after, facts, &mut frames);
         self.snapshot(after, facts, &mut frames);
         if self.step_open {
             frames.add(&Ev::StepStarted { step_name: &self.step });

@@ -64,10 +64,7 @@ impl UiMessage {
             let part = self.parts.iter().rev().find(of_call)?;
             let approval = &part["approval"];
             let verdict = match (part["state"].as_str()?, approval["approved"].as_bool()) {
-                ("output-available", _) => Verdict::Answer(answer(&part["output"])),
-                ("output-error", _) => Verdict::Answer(ToolOutput::error(
-                    part["errorText"].as_str().unwrap_or("The tool failed."),
-                )),
+                ("output-available" | "output-error", _) => Verdict::Answer(output(part)?),
                 ("approval-responded", Some(true)) => Verdict::Approve,
                 ("approval-responded" | "output-denied", Some(false)) => {
                     Verdict::Refuse(approval["reason"].as_str().map(str::to_owned))
@@ -80,12 +77,17 @@ impl UiMessage {
     }
 }
 
-fn answer(output: &Value) -> ToolOutput {
-    let block = match output {
-        Value::String(text) => ToolContent::Text(text.clone()),
-        value => ToolContent::Json(value.clone()),
+/// The answer to a call in its part, if it has one.
+pub(super) fn output(part: &Value) -> Option<ToolOutput> {
+    let block = match (part["state"].as_str()?, &part["output"]) {
+        ("output-error", _) => {
+            return Some(ToolOutput::error(part["errorText"].as_str().unwrap_or("The tool failed.")));
+        }
+        ("output-available", Value::String(text)) => ToolContent::Text(text.clone()),
+        ("output-available", value) => ToolContent::Json(value.clone()),
+        _ => return None,
     };
-    ToolOutput { content: vec![block], is_error: false }
+    Some(ToolOutput { content: vec![block], is_error: false })
 }
 
 /// A file that is part of a message: its media type, its name, and its bytes in base64.

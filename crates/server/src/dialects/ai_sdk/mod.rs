@@ -5,6 +5,7 @@
 
 mod chunks;
 pub(crate) mod input;
+pub(crate) mod told;
 
 use base64::Engine as _;
 use loquat_agent::event::{Event, Outcome, Progress, Usage};
@@ -36,6 +37,8 @@ pub(super) struct AiSdk {
     answered: Vec<String>,
     /// Calls that the user did not allow.
     denied: Vec<String>,
+    /// The client goes on with the message that it has.
+    goes_on: bool,
     open: Open,
     /// The id of the open part.
     part: String,
@@ -61,6 +64,7 @@ impl AiSdk {
             new_chunks: form.all,
             answered: ids("answered"),
             denied: ids("denied"),
+            goes_on: form.options["goes_on"] == true,
             open: Open::Nothing,
             part: String::new(),
             parts: 0,
@@ -194,7 +198,7 @@ impl AiSdk {
     fn other(&mut self, event: &Event, facts: &Facts<'_>, frames: &mut Frames<'_>) -> Flow {
         match event {
             Event::Started { model } => {
-                let first = facts.info.continues.is_none();
+                let first = facts.info.continues.is_none() && !self.goes_on;
                 frames.add(&Chunk::Start {
                     message_id: first.then_some(facts.info.id.as_str()),
                     message_metadata: Begun {

@@ -118,6 +118,40 @@ pub(super) fn chat(stream: &str) -> Final {
     told
 }
 
+/// `chat` as the reference's clients read it: the text of all that is neither the beginning nor the end.
+pub(super) fn chat_text(stream: &str) -> Final {
+    let mut told = Final::default();
+    for (event, data) in frames(stream) {
+        let data = json(&data);
+        assert!(told.end.is_empty(), "nothing follows the end");
+        match event.as_str() {
+            "" => told.text += &word(&data["text"]),
+            "metadata" => assert_eq!(data, serde_json::json!({"session_id": "session-1"})),
+            "done" => {
+                assert_eq!(data, serde_json::json!({}));
+                told.end = event;
+            }
+            "error" => told.end = word(&data["code"]),
+            other => panic!("unknown event {other}"),
+        }
+    }
+    told
+}
+
+/// AG-UI: the agent's state, as its last snapshot and the changes since.
+pub(super) fn states(stream: &str) -> Vec<Value> {
+    let mut told = Vec::new();
+    for (_, data) in frames(stream) {
+        let data = json(&data);
+        match data["type"].as_str() {
+            Some("STATE_SNAPSHOT") => told = vec![data],
+            Some("STATE_DELTA") => told.push(data),
+            _ => {}
+        }
+    }
+    told
+}
+
 /// AG-UI: a list of messages. Every stream begins with `RUN_STARTED`; a second one goes on with the messages of the first.
 pub(super) fn ag_ui(stream: &str) -> Final {
     let mut messages: Vec<Value> = Vec::new();
@@ -128,8 +162,9 @@ pub(super) fn ag_ui(stream: &str) -> Final {
         |messages: &mut Vec<Value>, id: &Value| messages.iter().position(|message| message["id"] == *id);
     for (event, data) in frames(stream) {
         let data = json(&data);
-        assert!(event.is_empty() && end.is_empty(), "{data}");
         let kind = word(&data["type"]);
+        // Who has the end and asks for more is told it once more, in a stream of its own.
+        assert!(event.is_empty() && (end.is_empty() || kind == "RUN_STARTED"), "{data}");
         let id = &data["messageId"];
         assert!(begun || kind == "RUN_STARTED", "the first event is {kind}");
         let (family, what) = kind.rsplit_once('_').unwrap_or((&kind, ""));
@@ -149,6 +184,7 @@ pub(super) fn ag_ui(stream: &str) -> Final {
             "RUN_STARTED" => {
                 begun = true;
                 open.clear();
+                end.clear();
                 assert_eq!((&data["threadId"], &data["runId"]), (&"session-1".into(), &"run-1".into()));
             }
             "TEXT_MESSAGE_START" | "REASONING_MESSAGE_START" => {
@@ -253,7 +289,7 @@ pub(super) fn ag_ui(stream: &str) -> Final {
             "tool" => {
                 let call = told.tools.iter_mut().find(|call| message["toolCallId"] == *call.id).unwrap();
                 call.output = Some(word(&message["content"]));
-                call.is_error = !message["error"].is_null();
+                call.is_error = !message["error"].is_null() || message["metadata"]["is_error"] == true;
             }
             _ => {}
         }

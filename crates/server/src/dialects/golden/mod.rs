@@ -69,10 +69,20 @@ fn dialects() -> Vec<Dialect> {
     };
     let appends = |folder, dialect, fold| Dialect { takes_back: false, ..row(folder, dialect, fold) };
     let options = json!({"id": 1, "token": "t"});
+    let older = |dialect| Form { all: false, ..Form::of(dialect) };
     vec![
         row("chat", DialectName::Chat, fold::chat),
+        Dialect {
+            form: older(DialectName::Chat),
+            tells: text_and_end,
+            ..appends("chat_text", DialectName::Chat, fold::chat_text)
+        },
         row("ag_ui", DialectName::AgUi, fold::ag_ui),
         row("ai_sdk", DialectName::AiSdk, fold::ai_sdk),
+        Dialect {
+            form: older(DialectName::AiSdk),
+            ..appends("ai_sdk_older", DialectName::AiSdk, fold::ai_sdk)
+        },
         Dialect { seam: PARAGRAPH, ..appends("openai", DialectName::Openai, appending::openai) },
         appends("openai_responses", DialectName::OpenaiResponses, appending::responses),
         appends("agentcore", DialectName::Agentcore, appending::agentcore),
@@ -95,6 +105,12 @@ const PARAGRAPH: &str = "\n\n";
 
 fn without_reasoning(told: Final) -> Final {
     Final { reasoning: String::new(), ..told }
+}
+/// The reference's clients learn of failures, but not of outcomes.
+fn text_and_end(told: Final) -> Final {
+    let failed = ["model_stream_cut", "model_unavailable", "answer_restarted"].contains(&told.end.as_str());
+    let end = if failed { told.end.clone() } else { "done".into() };
+    Final { end, ..words_alone(told) }
 }
 fn words_alone(told: Final) -> Final {
     Final { tools: Vec::new(), ..without_reasoning(told) }
@@ -246,12 +262,9 @@ async fn every_dialect_tells_the_same() {
             let whole = run(&case.events, &form);
             let stream = read(&whole, &form, 0);
             assert_eq!(fold(&stream), tells(truth), "{place}\n{stream}");
-            assert_eq!(
-                stream.contains(&transcripts::COST.to_string()),
-                costs(&case.events),
-                "{place}\n{stream}"
-            );
-            if takes_back && form.dialect != DialectName::Mcp {
+            let tells_cost = costs(&case.events) && folder != "chat_text";
+            assert_eq!(stream.contains(&transcripts::COST.to_string()), tells_cost, "{place}\n{stream}");
+            if !matches!(form.dialect, DialectName::Openai | DialectName::OpenaiResponses) {
                 assert!(!stream.contains("null"), "{place}: optional fields are left out\n{stream}");
             }
             // Who cannot take anything back leaves at a reset.
@@ -301,13 +314,38 @@ async fn a_cursor_resumes_in_another_dialect() {
     for case in transcripts::all() {
         let form = Form::of(DialectName::AgUi);
         let whole = run(&case.events, &form);
-        let expected = fold::ag_ui(&read(&whole, &form, 0));
-        for after in 1..case.events.len() {
+        let whole_stream = read(&whole, &form, 0);
+        let expected = fold::ag_ui(&whole_stream);
+        // Even of a client that has the end, or more than there is.
+        for after in 1..=case.events.len() + 1 {
             let rest = read(&whole, &form, after as u64);
             // AG-UI begins with all messages as they were: nothing of the other stream is needed.
             assert_eq!(fold::ag_ui(&rest), expected, "{} after {after}\n{rest}", case.name);
+            assert_eq!(
+                fold::states(&rest),
+                fold::states(&whole_stream),
+                "{} after {after}\n{rest}",
+                case.name
+            );
         }
     }
+}
+
+/// Before a run waits for a decision, AG-UI's clients get the state and the messages as they are.
+#[tokio::test]
+async fn an_interruption_tells_the_state_and_the_messages() {
+    let of = |name: &str| transcripts::all().into_iter().find(|case| case.name == name).unwrap().events;
+    let is_state = |event: &Event| matches!(event, Event::Custom { name, .. } if name.starts_with("state"));
+    let mut events = of("approval");
+    let call = events.iter().position(|event| matches!(event, Event::ApprovalRequested { .. })).unwrap();
+    events.splice(call..call, of("state").into_iter().filter(is_state));
+    let form = Form::of(DialectName::AgUi);
+    let stream = read(&run(&events, &form), &form, 0);
+    let kinds: Vec<_> =
+        fold::frames(&stream).iter().map(|(_, data)| fold::json(data)["type"].clone()).collect();
+    let end = ["STATE_SNAPSHOT", "STATE_DELTA", "MESSAGES_SNAPSHOT", "RUN_FINISHED"];
+    assert_eq!(kinds[kinds.len() - 4..], end, "{stream}");
+    assert_eq!(fold::states(&stream), fold::states(&read(&run(&of("state"), &form), &form, 0)));
 }
 
 /// Whoever leaves in one dialect reads on in another: no word is missing, and none comes twice.

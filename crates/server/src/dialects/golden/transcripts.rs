@@ -188,6 +188,21 @@ pub(super) fn all() -> Vec<Case> {
             ]],
         ),
         (
+            "provider-error-in-call",
+            vec![
+                vec![text("I look.")],
+                vec![
+                    Event::ToolStart { id: "c1".into(), name: "weather".into() },
+                    Event::ToolInput { id: "c1".into(), delta: r#"{"ci"#.into() },
+                    Event::Failed {
+                        error: "The model is overloaded.".into(),
+                        code: "model_unavailable".into(),
+                        retryable: true,
+                    },
+                ],
+            ],
+        ),
+        (
             "max-tokens",
             vec![vec![text("One, two, thr"), end(StopReason::MaxTokens), finished(Outcome::MaxTokens)]],
         ),

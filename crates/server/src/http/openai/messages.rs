@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{Fields, unsupported, wrong};
 use crate::app::AppState;
+use crate::dialects::told::add_result;
 use crate::http::chat::{Attachment, attached};
 use crate::http::problem::Problem;
 
@@ -82,11 +83,7 @@ impl Conversation {
 
     /// Answers of tools that follow each other are one message.
     pub(super) fn answer(&mut self, result: ToolResult) {
-        let answers = |m: &Message| m.role == Role::User && !m.starts_turn() && !m.content.is_empty();
-        match self.messages.last_mut() {
-            Some(last) if answers(last) => last.content.push(Content::ToolResult(result)),
-            _ => self.messages.push(Message::new(Role::User, vec![Content::ToolResult(result)])),
-        }
+        add_result(&mut self.messages, result);
     }
 }
 
