@@ -6,6 +6,7 @@
 mod adapter;
 mod archive;
 mod bench;
+mod deny;
 mod dist;
 mod docs;
 mod files;
@@ -51,6 +52,8 @@ enum Command {
     Package(package::Arguments),
     /// Check the rules of this repository.
     Tidy,
+    /// Check what we depend on with `cargo deny`: licences, bans, sources, and known weaknesses where their list can be had.
+    Deny,
     /// Take the screenshots of the page.
     Shots,
     /// Run the randomised tests with many more cases than `test` does.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Model => model::fetch(),
         Command::Package(arguments) => package::run(&arguments),
         Command::Tidy => tidy::run(),
+        Command::Deny => deny::run(),
         Command::Shots => shots::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Docs => docs::run(),

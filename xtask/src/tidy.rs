@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of this repository, as a test.
 
 mod dependencies;
+mod supply;
 mod text;
 
 use anyhow::{Result, bail};
@@ -17,6 +18,7 @@ pub(crate) fn run() -> Result<()> {
     }
     text::check_allowances(&mut breaches);
     dependencies::check(&mut breaches)?;
+    supply::check(&mut breaches)?;
     if breaches.is_empty() {
         println!("The rules hold.");
         return Ok(());

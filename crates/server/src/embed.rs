@@ -110,7 +110,7 @@ impl Builder {
             (None, Some(environment)) => Config::from(&self.flags, environment)?,
             (Some(text), environment) => Config::from_text(text, environment.as_ref())?,
         };
-        let service = assemble_with(&config, Host::Listener, self.own)?;
+        let service = assemble_with(&config, Host::Embedded, self.own)?;
         Ok(EmbeddedAgent { service, drain: config.http.drain })
     }
 }

@@ -41,6 +41,26 @@ const REGISTRIES: &[(&str, &str)] = &[
     ("proxy.golang", ".org"),
 ];
 
+/// What a build script would need for the network: a build brings what the lock files name and nothing else.
+const NETWORK: &[&str] = &[
+    "std::net",
+    "TcpStream",
+    "UdpSocket",
+    "reqwest",
+    "ureq",
+    "hyper::",
+    "http://",
+    "https://",
+    "\"curl\"",
+    "\"wget\"",
+    "\"git\"",
+    "\"npm\"",
+    "Command::new",
+];
+
+/// Scripts that npm runs by itself when it installs a package.
+const NPM_HOOKS: &[&str] = &["\"preinstall\"", "\"install\"", "\"postinstall\"", "\"prepare\""];
+
 /// Adds a line for each rule that a file breaks.
 pub(super) fn check(path: &Path, breaches: &mut Vec<String>) -> Result<()> {
     let name = path.to_string_lossy().into_owned();
@@ -90,8 +110,25 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
     if name == "ARCHITECTURE.md" && text.lines().count() > MOST_ARCHITECTURE {
         breaches.push(format!("more than {MOST_ARCHITECTURE} lines"));
     }
+    // A module may have the name, too.
+    let is_build_script = name.ends_with("build.rs") && !name.contains("/src/");
+    let is_package = name == "package.json" || name.ends_with("/package.json");
     for (number, line) in text.lines().enumerate() {
         let at = number + 1;
+        if is_build_script && let Some(word) = NETWORK.iter().find(|word| line.contains(**word)) {
+            breaches.push(format!("line {at}: a build script with `{word}`: none may reach for the network"));
+        }
+        if is_package {
+            if let Some(hook) = NPM_HOOKS.iter().find(|hook| line.trim_start().starts_with(**hook)) {
+                breaches.push(format!("line {at}: {hook} runs while packages are installed"));
+            }
+            if let Some((_, version)) = line.split_once("\": \"")
+                && version.starts_with(['^', '~', '>', '*'])
+                && !["\"node\"", "peerDependencies"].iter().any(|known| line.contains(known))
+            {
+                breaches.push(format!("line {at}: a dependency has one version, not a range"));
+            }
+        }
         if is_code && let Some(mark) = first_in(MARKS, line) {
             breaches.push(format!("line {at}: `{mark}`"));
         }
@@ -140,6 +177,21 @@ mod tests {
             &[&format!("line 1: names the package registry {}{}", "registry.npmjs", ".org")],
         );
         check_one("Cargo.lock", &host, &[]);
+        check_one("a/build.rs", "//! Fine.\nfn main() { println!(\"cargo::rerun-if-changed=x\"); }\n", &[]);
+        check_one(
+            "a/build.rs",
+            "//! Not.\nuse std::net::TcpStream;\n",
+            &["line 2: a build script with `std::net`: none may reach for the network"],
+        );
+        check_one("a/package.json", "{\n  \"react\": \"19.3.1\",\n  \"node\": \">=20\"\n}\n", &[]);
+        check_one(
+            "a/package.json",
+            "{\n  \"react\": \"^19.3.1\",\n  \"postinstall\": \"node x\"\n}\n",
+            &[
+                "line 2: a dependency has one version, not a range",
+                "line 3: \"postinstall\" runs while packages are installed",
+            ],
+        );
         let conflict = format!("{} HEAD\n", "<".repeat(7));
         check_one("requirements.txt", &conflict, &["line 1: a conflict of a merge"]);
         let long = format!("//! Long.\n{}", "\n".repeat(500));

@@ -15,6 +15,7 @@ mod durability;
 mod embedders;
 mod examples;
 mod hosts;
+mod keys;
 mod kills;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod memory;

@@ -114,12 +114,8 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
         None => config.auth.build(config.folders.data().ok(), host)?,
     };
     let signs_in = auth.kind() != "none";
-    let exposure = match host {
-        _ if signs_in => Exposure::SignIn,
-        Host::Listener if config.http.host.is_loopback() && !config.http.insecure => Exposure::Loopback,
-        _ => Exposure::Open,
-    };
-    let security = Security::new(&config.web, exposure, &config.auth.page_connects_to())?;
+    let security =
+        Security::new(&config.web, exposure(config, host, signs_in), &config.auth.page_connects_to())?;
     let guard = Guard::new(&config.limits, signs_in, config.http.body_bytes);
     let (sessions, store) = sessions(config)?;
     // One look for credentials, shared by all that need them.
@@ -173,6 +169,22 @@ pub fn assemble_with(config: &Config, host: Host, own: Own) -> Result<Service, A
         store,
         sign_in,
     })
+}
+
+/// Who can reach the service without a credential.
+fn exposure(config: &Config, host: Host, signs_in: bool) -> Exposure {
+    // Behind the Web Adapter a function listens on loopback as well, and is called by API Gateway's names.
+    let on_lambda = config.on_lambda || config.telemetry.function.is_some();
+    let local = config.http.host.is_loopback() && !config.http.insecure && !on_lambda;
+    match host {
+        // A proxy on this machine hands on the name that it goes by itself.
+        Host::Listener if signs_in && local && config.limits.trusted_proxies == 0 => {
+            Exposure::SignInOnLoopback
+        }
+        _ if signs_in => Exposure::SignIn,
+        Host::Listener | Host::Embedded if local => Exposure::Loopback,
+        _ => Exposure::Open,
+    }
 }
 
 /// Opens the store alone, for commands that look into it; `None` where nothing is kept. Must be called inside a tokio

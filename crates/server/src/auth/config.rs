@@ -75,7 +75,8 @@ pub struct AuthConfig {
     pub user_claim: Option<String>,
     /// The claim that lists a user's roles, with dots for objects within objects. Cognito: `cognito:groups` by default.
     pub admin_claim: Option<String>,
-    /// The role that opens the administration routes. Nobody has it unless this is set.
+    /// The role that opens the administration routes: `admin` where `admin_claim` is set. Nobody has it unless one of the
+    /// two is.
     pub admin_role: Option<String>,
     /// Where the page signs people in; by default the provider's own page, and a form of ours for a pool without a
     /// managed-login domain.
@@ -290,9 +291,11 @@ impl AuthConfig {
             (true, false) => Some("id"),
             (false, _) => None,
         };
-        let admin = match set(self.admin_role.as_deref()) {
+        let claim = set(self.admin_claim.as_deref());
+        // Whoever names the claim wants the role; whoever names neither gives it to nobody.
+        let admin = match set(self.admin_role.as_deref()).or(claim.and(Some("admin"))) {
             None => None,
-            Some(value) => match set(self.admin_claim.as_deref()).or(cognito.then_some("cognito:groups")) {
+            Some(value) => match claim.or(cognito.then_some("cognito:groups")) {
                 Some(claim) => Some(AdminRole { claim: claim.to_owned(), value: value.to_owned() }),
                 None => return wrong("admin_claim", "the claim that lists a user's roles"),
             },

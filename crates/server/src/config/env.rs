@@ -84,7 +84,7 @@ pub static VARIABLES: &[Variable] = variables! {
     "LOQUAT_API_TOKEN" "auth.api_token" auth.api_token, token "Which token the API takes: id or access.";
     "LOQUAT_USER_CLAIM" "auth.user_claim" auth.user_claim, text "The claim that is the user's id (sub).";
     "LOQUAT_ADMIN_CLAIM" "auth.admin_claim" auth.admin_claim, text "The claim that lists a user's roles.";
-    "LOQUAT_ADMIN_ROLE" "auth.admin_role" auth.admin_role, text "The role that opens /admin/…; nobody has it unless set.";
+    "LOQUAT_ADMIN_ROLE" "auth.admin_role" auth.admin_role, text "The role that opens /admin/…; admin if the claim is set, else nobody has it.";
     "LOQUAT_LOGIN" "auth.login" auth.login, login "Where the page signs people in: redirect or form.";
     "LOQUAT_LOGIN_DOMAIN" "auth.domain" auth.domain, text "Cognito: the domain of managed login.";
     "LOQUAT_USER_POOL_ENDPOINT" "auth.user_pool_endpoint" auth.user_pool_endpoint, text "Cognito: its API, if not AWS's.";
@@ -101,6 +101,12 @@ pub static VARIABLES: &[Variable] = variables! {
     "LOQUAT_RUNS_TOTAL" "limits.runs_total" limits.runs_total, small "Answers written at a time; 0 for no limit.";
     "LOQUAT_TOKENS_PER_DAY" "limits.tokens_per_day" limits.tokens_per_day, whole "Tokens of one user in one day (UTC); 0 for no limit.";
     "LOQUAT_TRUSTED_PROXIES" "limits.trusted_proxies" limits.trusted_proxies, tiny "Proxies in front that append to X-Forwarded-For.";
+    "LOQUAT_JSON_DEPTH" "limits.json_depth" limits.json_depth, small "How deep JSON in a request may be nested.";
+    "LOQUAT_READ_SECONDS" "limits.read_seconds" limits.read_seconds, small "Seconds in which a request's body must arrive.";
+    "LOQUAT_IDLE_SECONDS" "limits.idle_seconds" limits.idle_seconds, small "Seconds in which a request's headers must arrive, and between requests.";
+    "LOQUAT_WRITE_SECONDS" "limits.write_seconds" limits.write_seconds, small "Seconds that a client may leave an answer unread.";
+    "LOQUAT_HEADER_BYTES" "limits.header_bytes" limits.header_bytes, small "The largest size of a request's headers.";
+    "LOQUAT_CONNECTIONS" "limits.connections" limits.connections, small "Connections at a time.";
 };
 
 /// Variables that begin with `LOQUAT_` and are read elsewhere than in the table.

@@ -3,11 +3,11 @@
 //! `axum::serve` has none of these limits, and a few thousand clients that send one byte a minute would hold every
 //! file descriptor of the process.
 
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,10 +17,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower::ServiceExt as _;
 
 use crate::limits::LimitsConfig;
@@ -37,6 +37,8 @@ pub struct ConnectionLimits {
     pub header_bytes: usize,
     /// How many connections are open at a time.
     pub connections: usize,
+    /// How long a client that was answered may go on sending what nobody wants.
+    pub linger: Duration,
 }
 
 impl From<&LimitsConfig> for ConnectionLimits {
@@ -47,15 +49,22 @@ impl From<&LimitsConfig> for ConnectionLimits {
             write: seconds(limits.write_seconds),
             header_bytes: limits.header_bytes as usize,
             connections: limits.connections as usize,
+            linger: Duration::from_secs(10),
         }
     }
 }
 
-/// What a client reads for whom there is no room.
+/// What a client reads for whom there is no room; a page as well, whichever it is.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-retry-after: 2\r\nconnection: close\r\n\r\n\
+retry-after: 2\r\naccess-control-allow-origin: *\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n\
+connection: close\r\n\r\n\
 {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
 \"detail\":\"The server is busy.\",\"code\":\"overloaded\"}";
+
+/// How many clients for whom there is no room are told so with patience.
+const TURNED_AWAY: usize = 256;
+/// How long a connection that is closed waits for the next byte of what the client was still sending.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What a connection of HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -72,6 +81,7 @@ pub async fn serve(
     let (stopping, stop) = watch::channel(());
     let (alive, mut gone) = mpsc::channel::<()>(1);
     let builder = Arc::new(builder(&limits));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -88,7 +98,10 @@ pub async fn serve(
             }
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            turn_away(stream);
+            // Whoever comes when even those are many is cut off: nothing here grows with the number of clients.
+            if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+                tokio::spawn(turn_away(Timed::new(stream, &limits), permit));
+            }
             continue;
         };
         let connection = Connection {
@@ -123,11 +136,10 @@ fn builder(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Says that there is no room, without waiting for anybody: a socket that was just opened has room for a line.
-fn turn_away(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(NO_ROOM);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
+/// Says that there is no room. A client that has left already is told nothing.
+async fn turn_away(mut stream: Timed, _permit: OwnedSemaphorePermit) {
+    if stream.write_all(NO_ROOM).await.is_ok() {
+        let _ = stream.shutdown().await;
     }
 }
 
@@ -177,14 +189,38 @@ struct Timed {
     /// How many bytes of [`PREFACE`] came.
     matched: usize,
     write: Duration,
+    linger: Duration,
     /// Ends the wait for room to write.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// All is said; what the client still sends is thrown away.
+    closing: Option<Closing>,
+}
+
+/// The end of a connection. A socket that is closed while something unread lies in it is reset, and the reset overtakes
+/// the answer: a client that was told in the middle of its upload that this is too large would see a broken connection.
+struct Closing {
+    gap: Pin<Box<Sleep>>,
+    end: Instant,
+}
+
+impl Closing {
+    fn begin(in_all: Duration) -> Self {
+        Self { gap: Box::pin(tokio::time::sleep(LINGER.min(in_all))), end: Instant::now() + in_all }
+    }
+
+    /// Notes that something came; whether more is waited for.
+    fn goes_on(&mut self) -> bool {
+        let now = Instant::now();
+        self.gap.as_mut().reset(self.end.min(now + LINGER));
+        now < self.end
+    }
 }
 
 impl Timed {
     fn new(stream: TcpStream, limits: &ConnectionLimits) -> Self {
         let opening = Some(Box::pin(tokio::time::sleep(limits.idle)));
-        Self { stream, opening, matched: 0, write: limits.write, stalled: None }
+        let (write, linger) = (limits.write, limits.linger);
+        Self { stream, opening, matched: 0, write, linger, stalled: None, closing: None }
     }
 
     fn heard(&mut self, bytes: &[u8]) {
@@ -262,7 +298,21 @@ impl AsyncWrite for Timed {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.closing.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let linger = this.linger;
+        let closing = this.closing.get_or_insert_with(|| Closing::begin(linger));
+        let mut scrap = [0; 8_192];
+        loop {
+            let mut unread = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut unread) {
+                Poll::Ready(Ok(())) if !unread.filled().is_empty() && closing.goes_on() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return closing.gap.as_mut().poll(cx).map(Ok),
+            }
+        }
     }
 }
 

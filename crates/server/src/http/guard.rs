@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::request::Parts;
 
 use super::problem::Problem;
@@ -83,6 +83,13 @@ impl FromRequestParts<AppState> for Admin {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let principal = Principal::from_request_parts(parts, state).await?;
-        if principal.admin { Ok(Self(principal)) } else { Err(Problem::not_found()) }
+        if principal.admin {
+            return Ok(Self(principal));
+        }
+        // The route's pattern: an address may hold any text.
+        let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let caller = principal.owner().segment_or_anonymous();
+        tracing::warn!(target: "loquat::audit", caller, route, "somebody who is no administrator asked for more");
+        Err(Problem::not_found())
     }
 }

@@ -5,8 +5,10 @@ use axum::response::IntoResponse as _;
 use axum::response::Response;
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::guard::BodyRules;
+use super::identity;
 use super::problem::Problem;
 use crate::limits::{BodyError, is_deeper_than, read_whole};
 
@@ -51,12 +53,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Reads a value from JSON text.
+/// Reads a value from JSON text. Members of the whole that say who somebody is are passed over.
 ///
 /// # Errors
 /// A [`Problem`] that says what is wrong and where.
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).or_else(|error| without_claims(body, error)).map_err(|error| {
         let text = error.to_string();
         if !error.is_data() {
             return Problem::bad("invalid_json", format!("The body is not valid JSON: {text}."));
@@ -64,4 +66,64 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let code = if text.starts_with("unknown field") { "unknown_field" } else { "invalid_field" };
         Problem::bad(code, format!("The body does not have the expected form: {text}."))
     })
+}
+
+/// Reads again what was refused for saying who somebody is, without that.
+fn without_claims<T: DeserializeOwned>(
+    body: &[u8],
+    mut error: serde_json::Error,
+) -> Result<T, serde_json::Error> {
+    let mut rest: Option<Map<String, Value>> = None;
+    loop {
+        let complaint = error.to_string();
+        let Some(name) = identity::claimed(&complaint) else { return Err(error) };
+        let mut members = match rest.take() {
+            Some(members) => members,
+            None => serde_json::from_slice(body)?,
+        };
+        // Not of the whole but of something within: that is a mistake as any other.
+        if members.remove(name).is_none() {
+            return Err(error);
+        }
+        match T::deserialize(&members) {
+            Ok(value) => return Ok(value),
+            Err(next) => (error, rest) = (next, Some(members)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        message: String,
+        #[serde(default)]
+        owner: Option<String>,
+        #[serde(default)]
+        parts: Vec<Wanted>,
+    }
+
+    #[test]
+    fn who_one_is_cannot_be_said_and_other_mistakes_are_told() {
+        let said = |body: &str| parse::<Wanted>(body.as_bytes());
+        let body = r#"{"user": {"id": 1}, "message": "x", "user_id": "ann", "sub": null}"#;
+        assert_eq!(said(body).unwrap(), Wanted { message: "x".into(), owner: None, parts: vec![] });
+        // A name that the body knows is its own.
+        assert_eq!(said(r#"{"message": "x", "owner": "a"}"#).unwrap().owner.as_deref(), Some("a"));
+        for (body, code) in [
+            (r#"{"message": "x", "nope": 1}"#, "unknown_field"),
+            (r#"{"message": "x", "user": 1, "nope": 1}"#, "unknown_field"),
+            (r#"{"message": "x", "parts": [{"message": "y", "user": 1}]}"#, "unknown_field"),
+            (r#"{"user": 1, "message": 1}"#, "invalid_field"),
+            (r#"{"user": 1}"#, "invalid_field"),
+            (r#"{"user": 1, "message": "x""#, "invalid_json"),
+        ] {
+            assert_eq!(said(body).unwrap_err().code(), code, "{body}");
+        }
+    }
 }

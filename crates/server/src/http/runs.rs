@@ -1,6 +1,6 @@
 //! `/runs/{id}/…`: read again, stop, decide.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use loquat_agent::model::Params;
@@ -12,6 +12,7 @@ use super::ag_ui;
 use super::chat::{self, Events};
 use super::json::Json;
 use super::problem::Problem;
+use super::query::Query;
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::ids::RunId;

@@ -3,7 +3,8 @@
 //! There are no cookies, so a foreign page has nobody's authority to borrow, with one exception: where nobody signs in
 //! and the server listens on loopback, being on this machine is the authority, and every page in the user's browser is
 //! on this machine. There a request must be for a name of this machine (a page whose name was re-pointed to 127.0.0.1
-//! still sends its own name as `Host`), and from a page of it (`Origin`).
+//! still sends its own name as `Host`), and from a page of it (`Origin`). The name must be known where people sign in,
+//! too, if the server listens on loopback: what was re-pointed there has nothing to look for.
 
 use std::sync::Arc;
 
@@ -23,8 +24,9 @@ pub struct WebConfig {
     /// Pages of which origins may call the API (`LOQUAT_CORS_ORIGINS`); `*` for all. Unset: all where people sign in
     /// (a page without their token reads nothing); else all on `POST /chat` only; pages of this machine on loopback.
     pub cors_origins: Option<Vec<String>>,
-    /// The names under which this server may be called (`LOQUAT_ALLOWED_HOSTS`), beside those of this machine. Only
-    /// checked where it is set, or where nobody signs in and the server listens on loopback.
+    /// The names under which this server may be called (`LOQUAT_ALLOWED_HOSTS`), beside those of this machine. Checked
+    /// where it is set, and where the server listens on loopback; there not behind proxies that hand on names of their own
+    /// (`trusted_proxies`), if people sign in.
     pub allowed_hosts: Vec<String>,
     /// Whether browsers are told to use TLS only, for the names below this one too. Without it they are told so for this
     /// name where something in front of the server says that they came by TLS (`X-Forwarded-Proto`).
@@ -46,10 +48,18 @@ pub struct WebConfigError {
 pub enum Exposure {
     /// Nobody: people sign in.
     SignIn,
+    /// Nobody, and no other machine reaches it at all.
+    SignInOnLoopback,
     /// Programs of this machine.
     Loopback,
     /// Everybody who can open a connection.
     Open,
+}
+
+impl Exposure {
+    fn signs_in(self) -> bool {
+        matches!(self, Self::SignIn | Self::SignInOnLoopback)
+    }
 }
 
 /// The rules, as they follow from the configuration.
@@ -113,7 +123,8 @@ impl Security {
         if let Some(host) = named.iter().find(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
             return Err(wrong("allowed_hosts", format!("`{host}` is no name such as chat.example")));
         }
-        let hosts = (exposure == Exposure::Loopback || !named.is_empty()).then_some(named);
+        let local = matches!(exposure, Exposure::Loopback | Exposure::SignInOnLoopback);
+        let hosts = (local || !named.is_empty()).then_some(named);
         let mut sources = String::new();
         for origin in connect {
             let origin = parse_origin(origin).ok_or_else(|| {
@@ -133,18 +144,14 @@ impl Security {
 
     /// Whether a request may be looked at at all.
     fn check(&self, request: &Request) -> Result<(), Problem> {
-        if let Some(hosts) = &self.hosts {
-            let host = request
-                .uri()
-                .host()
-                .or_else(|| request.headers().get(header::HOST).and_then(|value| value.to_str().ok()));
-            if host.is_none_or(|host| !is_known(host, hosts)) {
-                return Err(Problem::new(
-                    StatusCode::MISDIRECTED_REQUEST,
-                    "unknown_host",
-                    "This server does not go by that name. Its operator can add it to web.allowed_hosts.",
-                ));
-            }
+        if let Some(hosts) = &self.hosts
+            && named_host(request).is_none_or(|host| !is_known(host, hosts))
+        {
+            return Err(Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "unknown_host",
+                "This server does not go by that name. Its operator can add it to web.allowed_hosts.",
+            ));
         }
         if self.exposure == Exposure::Loopback
             && let Some(origin) = request.headers().get(header::ORIGIN)
@@ -169,7 +176,7 @@ impl Security {
                     || (self.exposure == Exposure::Loopback && self.is_own(origin))
             }
             Origins::Default => match self.exposure {
-                Exposure::SignIn => true,
+                Exposure::SignIn | Exposure::SignInOnLoopback => true,
                 Exposure::Open => path == "/chat",
                 Exposure::Loopback => self.is_own(origin),
             },
@@ -185,7 +192,7 @@ impl Security {
         let everybody = match self.origins {
             Origins::Any => true,
             Origins::Default => {
-                self.exposure == Exposure::SignIn || self.exposure == Exposure::Open && path == "/chat"
+                self.exposure.signs_in() || self.exposure == Exposure::Open && path == "/chat"
             }
             Origins::List(_) => false,
         };
@@ -238,7 +245,7 @@ pub async fn layer(State(security): State<Arc<Security>>, request: Request, next
     let asked = Asked {
         origin: request.headers().get(header::ORIGIN).cloned(),
         path: request.uri().path().to_owned(),
-        by_tls: request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https"),
+        by_tls: came_by_tls(request.headers()),
     };
     let preflight = request.method() == Method::OPTIONS
         && asked.origin.is_some()
@@ -265,6 +272,20 @@ pub async fn layer(State(security): State<Arc<Security>>, request: Request, next
     };
     security.dress(response.headers_mut(), &asked);
     response
+}
+
+/// The name that a request is for; `None` where it names none, or two.
+fn named_host(request: &Request) -> Option<&str> {
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let (host, None) = (named.next(), named.next()) else { return None };
+    request.uri().host().or_else(|| host.and_then(|host| host.to_str().ok()))
+}
+
+/// Whether the client's own connection had TLS: of several proxies the first in the list is the one it spoke to.
+fn came_by_tls(headers: &HeaderMap) -> bool {
+    let scheme = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+    let first = scheme.and_then(|schemes| schemes.split(',').next());
+    first.is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
 }
 
 /// Whether a host, with or without its port, is one of this machine or of the list.

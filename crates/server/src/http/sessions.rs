@@ -1,6 +1,6 @@
 //! `/sessions…`: list, read, rename, delete, export.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use loquat_agent::message::{Content, Role, ToolContent};
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::json::Json;
 use super::problem::Problem;
+use super::query::Query;
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::ids::SessionId;
@@ -168,7 +169,7 @@ pub(super) async fn delete_of(state: &AppState, principal: &Principal, id: &str)
     {
         state.engine.stop(&key.owner, &lease.id).await?;
     }
-    Ok(sessions.delete(key).await?)
+    Ok(state.engine.delete(sessions, key).await?)
 }
 
 /// Deletes everything of the caller's.
@@ -194,7 +195,7 @@ pub(super) async fn delete_all_of(state: &AppState, principal: &Principal) -> Re
             if let Ok(Some(lease)) = sessions.open(&key).await.map(|opened| opened.document.head.run) {
                 state.engine.stop(&key.owner, &lease.id).await?;
             }
-            match sessions.delete(&key).await {
+            match state.engine.delete(sessions, &key).await {
                 Ok(()) => deleted += 1,
                 // Expired, or deleted by another request: it is gone from the list now.
                 Err(SessionError::NotFound) => {}

@@ -1,16 +1,18 @@
 //! `GET /usage`: what the caller's runs used and cost, by day, by session or by run. An administrator asks for somebody
 //! else's days at `/admin/users/{user}/usage`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use loquat_agent::event::{Event, Usage};
 use loquat_agent::message::Message;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::admin;
 use super::chat::id;
 use super::guard::Admin;
 use super::problem::Problem;
+use super::query::Query;
 use crate::app::AppState;
 use crate::auth::Principal;
 use crate::ids::{RunId, SessionId};
@@ -66,7 +68,10 @@ pub async fn of_user(
     if query.session_id.is_some() || query.run_id.is_some() {
         return Err(Problem::bad("invalid_field", "an administrator asks for days alone"));
     }
-    Ok(axum::Json(of_days(&state, &admin.subject(&user), query.days).await?).into_response())
+    let subject = admin.subject(&user);
+    let days = of_days(&state, &subject, query.days).await;
+    admin::audit(&admin, &subject, "read_usage", "", &days);
+    Ok(axum::Json(days?).into_response())
 }
 
 async fn of_days(state: &AppState, principal: &Principal, days: Option<usize>) -> Result<Value, Problem> {

@@ -3,6 +3,7 @@
 //! The file is locked while its writer lives, so the death of a process is seen at once; the lease lines in it tell a
 //! frozen process from a live one.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use loquat_agent::event::Event;
+use sha2::Digest as _;
 
 use super::journal::{
     Ending, Journal, JournalError, Journals, Line, Liveness, Stored, encode, encode_end, encode_info,
@@ -59,8 +61,25 @@ impl FileJournals {
     }
 
     fn path(&self, owner: &Owner, run: &RunId) -> PathBuf {
-        self.folder.join(owner.segment_or_anonymous()).join(format!("{run}.jsonl"))
+        self.folder.join(owner.segment_or_anonymous()).join(file_name(run))
     }
+}
+
+/// The longest id that is a file's name as it is: file systems take 255 bytes, those of a file that is written anew included.
+const LONGEST_NAME: usize = 200;
+
+/// A longer id's name is its hash, behind a character that no id has.
+fn file_name(run: &RunId) -> String {
+    if run.as_str().len() <= LONGEST_NAME {
+        return format!("{run}.jsonl");
+    }
+    let digest = sha2::Sha256::digest(run.as_str());
+    let mut name = String::from("~");
+    for byte in digest {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name + ".jsonl"
 }
 
 #[async_trait]

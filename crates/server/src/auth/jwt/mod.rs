@@ -40,6 +40,8 @@ pub enum Host {
     /// A socket: a request is its headers and nothing more.
     #[default]
     Listener,
+    /// A socket of the program that embeds the service; where it listens is that program's affair.
+    Embedded,
     /// Lambda: the context that comes with the invocation is API Gateway's word, not the client's.
     Lambda,
 }
@@ -70,7 +72,7 @@ impl JwtAuthenticator {
     /// the token already and a cold start should do nothing in vain, the first request that needs them fetches them.
     pub(crate) fn keep_fresh(&self) {
         self.jwks.keep_fresh(match self.host {
-            Host::Listener => jwks::Begin::Now,
+            Host::Listener | Host::Embedded => jwks::Begin::Now,
             Host::Lambda => jwks::Begin::Due,
         });
     }

@@ -104,7 +104,7 @@ pub(super) static FACTS: &[Fact] = facts! {
     "auth.api_token", "=\"id\"", r#""access""#;
     "auth.user_claim", "`sub`", r#""oid""#;
     "auth.admin_claim", "`cognito:groups` with Cognito", r#""realm_access.roles""#;
-    "auth.admin_role", "nobody", r#""support""#;
+    "auth.admin_role", "`admin` if `admin_claim` is set, else nobody", r#""support""#;
     "auth.login", "redirect, or a form for a pool without a domain", r#""form""#;
     "auth.domain", "none", r#""my-agent.auth.eu-west-1.amazoncognito.com""#;
     "auth.user_pool_endpoint", "AWS's", r#""http://127.0.0.1:4566""#;

@@ -15,6 +15,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     write: Duration::from_millis(200),
     header_bytes: 8_192,
     connections: 4,
+    linger: Duration::from_secs(2),
 };
 
 struct Server {
@@ -44,6 +45,7 @@ async fn server() -> Server {
             get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
         )
         .route("/echo", post(|body: String| async { body }))
+        .route("/refused", post(|| async { http::StatusCode::PAYLOAD_TOO_LARGE }))
         .route(
             "/endless",
             get(move || {
@@ -113,10 +115,16 @@ async fn over_the_limit_the_answer_is_503_at_once() {
         stream.read_exact(&mut [0; 16]).await.unwrap();
         held.push(stream);
     }
+    // A client that sends before it reads reads the answer all the same.
     let mut late = TcpStream::connect(server.address).await.unwrap();
+    late.write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n").await.unwrap();
+    late.write_all(&[b'x'; 100_000]).await.unwrap();
     let answer = tokio::time::timeout(Duration::from_secs(5), read(&mut late)).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    for header in ["retry-after: 2", "access-control-allow-origin: *", "x-content-type-options: nosniff"] {
+        assert!(head.contains(header), "{head}");
+    }
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body["code"], "overloaded");
 }
@@ -124,13 +132,46 @@ async fn over_the_limit_the_answer_is_503_at_once() {
 #[tokio::test]
 async fn headers_have_a_size() {
     let server = server().await;
-    let large = "x".repeat(LIMITS.header_bytes * 2);
-    let answer =
-        ask(server.address, &format!("GET /peer HTTP/1.1\r\nhost: a\r\nx-large: {large}\r\n\r\n")).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    for times in [2, 100] {
+        let large = "x".repeat(LIMITS.header_bytes * times);
+        let request = format!("GET /peer HTTP/1.1\r\nhost: a\r\nx-large: {large}\r\n\r\n");
+        let answer = ask(server.address, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{times}: {answer}");
+    }
     let many = "a: b\r\n".repeat(200);
     let answer = ask(server.address, &format!("GET /peer HTTP/1.1\r\nhost: a\r\n{many}\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+/// What is refused at its first bytes is told so, however much the client sends before it reads.
+#[tokio::test]
+async fn an_answer_in_the_middle_of_an_upload_arrives() {
+    let server = server().await;
+    for size in [100_000, 8_000_000_usize] {
+        for framing in [format!("content-length: {size}"), "transfer-encoding: chunked".to_owned()] {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            let head = format!("POST /refused HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            if framing.ends_with("chunked") {
+                stream.write_all(format!("{size:x}\r\n").as_bytes()).await.unwrap();
+            }
+            stream.write_all(&vec![b'x'; size]).await.unwrap();
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+            assert!(read.unwrap().is_ok(), "{size} {framing}: the connection was reset");
+            assert!(answer.starts_with(b"HTTP/1.1 413 "), "{size} {framing}");
+        }
+    }
+    // Nobody is waited for who sends for ever.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /refused HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    while stream.write_all(&[b'x'; 1_000]).await.is_ok() {
+        assert!(began.elapsed() < LIMITS.linger * 5, "it is read for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(began.elapsed() >= LINGER, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -19,9 +19,9 @@ use super::wishes::{self, Names, Wishes};
 use crate::app::AppState;
 use crate::auth::{Owner, Principal};
 use crate::dialects::responses;
-use crate::http::chat;
 use crate::http::json::Json;
 use crate::http::problem::Problem;
+use crate::http::{chat, identity};
 use crate::ids::{Id, RunId, SessionId};
 use crate::runs::engine::{Ask, StartRequest};
 use crate::runs::reader::attend;
@@ -84,6 +84,7 @@ pub(super) async fn get(
                 after = number.map_err(|_| wrong("starting_after", "has to be a sequence_number"))?;
             }
             "include_obfuscation" | "include" | "include[]" => {}
+            name if identity::is_claim(name) => {}
             other => return Err(Problem::bad("unknown_parameter", "Unknown parameter.").at(other)),
         }
     }

@@ -71,6 +71,30 @@ async fn a_name_that_was_pointed_at_this_machine_is_not_its_name() {
 }
 
 #[tokio::test]
+async fn on_loopback_the_name_is_checked_whoever_signs_in() {
+    let none = WebConfig::default();
+    let local = app(&none, Exposure::SignInOnLoopback);
+    for (host, status) in [("localhost:8080", 200), ("127.0.0.1", 200), ("evil.example", 421)] {
+        // A page of another site may ask as anywhere: it has nobody's credential.
+        for headers in [&[("host", host)][..], &[("host", host), ("origin", "https://a.example")]] {
+            assert_eq!(send(&local, "GET", "/sessions", headers).await.0.as_u16(), status, "{headers:?}");
+        }
+    }
+    let chat = [("host", "localhost"), ("origin", "https://a.example")];
+    assert_eq!(allowed(&send(&local, "POST", "/chat", &chat).await.1), Some("*"));
+    // Two names are none, whichever of them is known.
+    let twice = [("host", "localhost"), ("host", "evil.example")];
+    assert_eq!(send(&local, "GET", "/sessions", &twice).await.0, StatusCode::MISDIRECTED_REQUEST);
+    // Where other machines call, they may know it by any name, unless its names are listed.
+    let far = app(&none, Exposure::SignIn);
+    assert_eq!(send(&far, "GET", "/sessions", &[("host", "any.example")]).await.0, StatusCode::OK);
+    let listed = WebConfig { allowed_hosts: vec!["chat.example".into()], ..none };
+    let far = app(&listed, Exposure::SignIn);
+    assert_eq!(send(&far, "GET", "/sessions", &[("host", "chat.example")]).await.0, StatusCode::OK);
+    assert_eq!(send(&far, "GET", "/sessions", &[("host", "any.example")]).await.0.as_u16(), 421);
+}
+
+#[tokio::test]
 async fn on_loopback_only_pages_of_this_machine_ask() {
     let config =
         WebConfig { cors_origins: Some(vec!["https://tool.example".into()]), ..WebConfig::default() };
@@ -122,7 +146,10 @@ async fn a_preflight_is_answered_and_credentials_are_never_allowed() {
 #[tokio::test]
 async fn who_came_by_tls_is_told_to_stay_there() {
     let app = app(&WebConfig::default(), Exposure::SignIn);
-    for (scheme, told) in [("https", Some("max-age=31536000")), ("http", None)] {
+    let yes = Some("max-age=31536000");
+    for (scheme, told) in
+        [("https", yes), ("HTTPS", yes), ("https, http", yes), ("http", None), ("http, https", None)]
+    {
         let (_, headers) = send(&app, "GET", "/sessions", &[("x-forwarded-proto", scheme)]).await;
         let said = headers.get(header::STRICT_TRANSPORT_SECURITY).map(|value| value.to_str().unwrap());
         assert_eq!(said, told, "{scheme}");

@@ -12,6 +12,7 @@ use super::Engine;
 use crate::auth::Owner;
 use crate::ids::RunId;
 use crate::runs::run::Run;
+use crate::sessions::service::{SessionError, SessionKey, Sessions};
 
 /// How long an ended run stays in memory where its log is also in the store, for clients that reconnect at once.
 const LINGER: Duration = Duration::from_secs(60);
@@ -82,6 +83,12 @@ impl Registry {
         }
     }
 
+    /// Forgets the runs of a session that is gone.
+    fn forget_session(&self, key: &SessionKey) {
+        let gone = |run: &Arc<Run>| run.owner == key.owner && run.info.session_id == key.id;
+        self.known.lock().runs.retain(|_, run| !gone(run) || !run.ended());
+    }
+
     /// The runs of this process that have not ended.
     pub(super) fn live(&self) -> Vec<Arc<Run>> {
         let known = self.known.lock();
@@ -107,6 +114,16 @@ impl Registry {
 }
 
 impl Engine {
+    /// Deletes a session, its runs included; what this process remembers of them is gone with it.
+    ///
+    /// # Errors
+    /// [`SessionError::NotFound`] if there is none.
+    pub async fn delete(&self, sessions: &Sessions, key: &SessionKey) -> Result<(), SessionError> {
+        let deleted = sessions.delete(key).await;
+        self.runs.forget_session(key);
+        deleted
+    }
+
     /// Forgets a run that has ended, after a while.
     pub(super) fn forget_later(self: &Arc<Self>, run: &Arc<Run>) {
         if run.handed_over() {

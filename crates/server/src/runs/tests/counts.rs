@@ -83,6 +83,40 @@ async fn a_short_turn_reads_once_and_writes_twice() {
     }
 }
 
+/// Not even the time tells what is somebody else's from what nobody has: the store is asked the same, just as often.
+#[tokio::test(start_paused = true)]
+async fn what_is_foreign_takes_as_long_as_what_is_unknown() {
+    let store = store().await;
+    let process = process(&store, vec![says(&["a"])], Vec::new());
+    let (ann, bob) = (Principal::user("ann"), Principal::user("bob"));
+    let anns = StartRequest { principal: ann.clone(), ..request("hers", "herrun", "hi") };
+    process.engine.start(anns).await.unwrap().finished().await;
+    let look = async |who: &Principal, session: &str, run: &str| {
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        store.take();
+        let (run, began) = (RunId::parse(run).unwrap(), Instant::now());
+        let key = SessionKey { owner: who.owner().clone(), id: id(session) };
+        let found = [
+            process.engine.find(&key.owner, &run).await.unwrap().is_some(),
+            process.engine.find_in(&key.owner, &run, Some(&key.id)).await.unwrap().is_some(),
+            process.engine.stop(&key.owner, &run).await.unwrap().is_some(),
+            process.sessions.view(&key).await.is_ok(),
+            process.sessions.rename(&key, "mine").await.is_ok(),
+            process.sessions.delete(&key).await.is_ok(),
+        ];
+        // Folder and owner of each; what follows is an id, and differs.
+        let folder = |key: &str| key.split('/').take(2).collect::<Vec<_>>().join("/");
+        let asked = store.take().into_iter().map(|asked| (asked.what, folder(&asked.key), asked.at - began));
+        (found, asked.collect::<Vec<_>>(), began.elapsed())
+    };
+    let foreign = look(&bob, "hers", "herrun").await;
+    assert_eq!(foreign, look(&bob, "nobodys", "norun").await);
+    assert_eq!(foreign.0, [false; 6]);
+    assert!(foreign.1.iter().any(|(_, folder, _)| folder == "sessions/bob"), "{:?}", foreign.1);
+    // What is hers is there all the while.
+    assert_eq!(look(&ann, "hers", "herrun").await.0, [true; 6]);
+}
+
 /// A turn of ten minutes: the first segment after a second, then ever fewer, twelve objects at most.
 #[tokio::test(start_paused = true)]
 async fn a_long_turn_writes_ever_larger_segments() {

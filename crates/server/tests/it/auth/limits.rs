@@ -7,6 +7,8 @@ use super::*;
 async fn problem(answer: reqwest::Response) -> (u16, String, Option<String>) {
     let status = answer.status().as_u16();
     let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    // A page of another origin can read why, whatever it is.
+    assert!(answer.headers().contains_key("access-control-allow-origin"), "{status}");
     let body: Value = answer.json().await.unwrap_or_default();
     (status, body["code"].as_str().unwrap_or_default().to_owned(), retry)
 }
@@ -45,9 +47,52 @@ async fn guessing_is_limited_by_address() {
         assert_eq!(guess("6.6.6.6, 203.0.113.1").await.unwrap().status(), 401);
     }
     // What the client itself wrote into the header changes nothing.
-    assert_eq!(guess("7.7.7.7, 203.0.113.1").await.unwrap().status(), 429);
+    let (status, code, retry) = problem(guess("7.7.7.7, 203.0.113.1").await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (429, "rate_limited"));
+    assert!((1..=13).contains(&retry.unwrap().parse::<u32>().unwrap()));
     assert_eq!(guess("203.0.113.2").await.unwrap().status(), 401);
     assert_eq!(served.request("GET", "/health").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn without_proxies_nobody_writes_their_own_address() {
+    let settings = [("AUTH_TYPE", "ApiKey"), ("LOQUAT_REQUESTS_PER_MINUTE_PER_ADDRESS", "5")];
+    let served = serve(&settings, "say=\"hi\"").await;
+    let names =
+        ["x-forwarded-for", "x-real-ip", "forwarded", "true-client-ip", "cf-connecting-ip", "x-client-ip"];
+    let mut seen = Vec::new();
+    for n in 0..12 {
+        let mut request = served.request("GET", "/sessions").bearer_auth("guess");
+        for name in names {
+            request = request.header(name, format!("203.0.113.{n}"));
+        }
+        seen.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(seen, [401, 401, 401, 401, 401, 429, 429, 429, 429, 429, 429, 429]);
+}
+
+#[tokio::test]
+async fn answers_at_a_time_from_an_address() {
+    let ((ann, ann_entry), (bob, bob_entry)) = (key("ann"), key("bob"));
+    let entries = format!("{ann_entry},{bob_entry}");
+    let settings = [
+        ("AUTH_TYPE", "ApiKey"),
+        ("LOQUAT_API_KEYS", entries.as_str()),
+        ("LOQUAT_RUNS_PER_ADDRESS", "1"),
+        ("LOQUAT_TRUSTED_PROXIES", "1"),
+    ];
+    let served = serve(&settings, "say=\"hi\" first=30s").await;
+    let start = |token: &str, from: &'static str| {
+        let request = served.request("POST", "/chat").bearer_auth(token).header("x-forwarded-for", from);
+        request.json(&json!({"message": "hello"})).send()
+    };
+    let first = start(&ann, "203.0.113.1").await.unwrap();
+    assert_eq!(first.status(), 200);
+    // Another user at the same address waits, the same user at another does not.
+    let (status, code, retry) = problem(start(&bob, "203.0.113.1").await.unwrap()).await;
+    assert_eq!((status, code.as_str()), (429, "rate_limited"));
+    assert!(retry.unwrap().parse::<u32>().unwrap() >= 1);
+    assert_eq!(start(&ann, "203.0.113.2").await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -162,6 +207,38 @@ async fn a_page_of_another_site_cannot_use_a_server_where_nobody_signs_in() {
     assert_eq!(answer.status(), 200);
     assert!(answer.text().await.unwrap().contains("event: done"));
     assert_eq!(served.mock.requests().len(), 1, "the model was asked once");
+}
+
+/// A page that was pointed at this machine by its own name finds nothing there, whoever signs in.
+#[tokio::test]
+async fn on_this_machine_the_server_answers_to_its_names_only() {
+    let (ann, entry) = key("ann");
+    let known = [("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", entry.as_str())];
+    let elsewhere = |more: &[(&'static str, &'static str)], host: &'static str| {
+        let settings: Vec<(&str, &str)> = known.iter().copied().chain(more.iter().copied()).collect();
+        let ann = ann.clone();
+        async move {
+            let served = serve(&settings, "say=\"hi\"").await;
+            let mut seen = Vec::new();
+            for path in ["/sessions", "/config.json", "/health", "/"] {
+                let request = served.request("GET", path).bearer_auth(&ann).header("host", host);
+                // What else a client says of the name is nobody's word.
+                let request =
+                    request.header("x-forwarded-host", "localhost").header("forwarded", "host=localhost");
+                seen.push(request.send().await.unwrap().status().as_u16());
+            }
+            seen
+        }
+    };
+    assert_eq!(elsewhere(&[], "evil.example").await, [421; 4]);
+    assert_eq!(elsewhere(&[], "127.0.0.1.evil.example:8080").await, [421; 4]);
+    assert_eq!(elsewhere(&[], "localhost:9").await, [200; 4]);
+    assert_eq!(elsewhere(&[("LOQUAT_ALLOWED_HOSTS", "chat.example")], "chat.example").await, [200; 4]);
+    // A proxy hands on its own name, a function is called by that of its gateway.
+    assert_eq!(elsewhere(&[("LOQUAT_TRUSTED_PROXIES", "1")], "chat.example").await, [200; 4]);
+    assert_eq!(elsewhere(&[("AWS_LAMBDA_FUNCTION_NAME", "f")], "api.example").await, [200; 4]);
+    // So does a machine that others can reach.
+    assert_eq!(elsewhere(&[("HOST", "0.0.0.0")], "chat.example").await, [200; 4]);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Sign-in, ownership and limits, through the front door: the service as it is put together from its settings, a real
 //! socket, the mock model server.
 
+mod attacks;
 mod bodies;
 mod described;
+mod keys;
 mod limits;
 mod marked;
 mod memory;

@@ -203,11 +203,33 @@ async fn a_foreign_id_in_a_message_begins_a_session_of_ones_own() {
     // The model saw bob's message alone.
     let seen = served.mock.requests().pop().unwrap().body["messages"].to_string();
     assert!(seen.contains("mine") && !seen.contains("hello"), "{seen}");
-    // Who one is cannot be said in the body.
-    for field in ["user", "user_id", "owner", "sub"] {
-        let (status, _) = served.chat(&bob, &json!({"message": "x", field: "ann"})).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{field}");
+}
+
+#[tokio::test]
+async fn who_one_is_cannot_be_said_in_a_body_or_an_address() {
+    let ((ann, ann_entry), (bob, bob_entry)) = (key("ann"), key("bob"));
+    let entries = format!("{ann_entry},{bob_entry}");
+    let served = serve(&[("AUTH_TYPE", "ApiKey"), ("LOQUAT_API_KEYS", &entries)], "say=\"hi\"").await;
+    let (session, run) = served.converse(&ann).await;
+    let read = async |path: &str, token: &str| whole(served.request("GET", path).bearer_auth(token)).await;
+    let before = read(&format!("/sessions/{session}"), &ann).await;
+    for field in ["user", "user_id", "userId", "owner", "sub"] {
+        let (status, text) =
+            served.chat(&bob, &json!({"message": "x", "session_id": session, field: "ann"})).await;
+        assert!(status.is_success() && text.contains("event: done"), "{field}: {text}");
+        // What is ann's is not there, and what is listed is bob's.
+        for path in [format!("/runs/{run}/events?{field}=ann"), format!("/usage?run_id={run}&{field}=ann")] {
+            assert_eq!(read(&path, &bob).await.0, 404, "{path}");
+        }
+        let list = read(&format!("/sessions?{field}=ann&limit=5"), &bob).await;
+        assert_eq!(list.0, 200, "{field}");
+        assert_eq!(list.2, read("/sessions", &bob).await.2, "{field}");
     }
+    assert_eq!(read(&format!("/sessions/{session}"), &ann).await.2, before.2, "ann's is as it was");
+    // Other members that are not known are mistakes.
+    let (status, _) = served.chat(&bob, &json!({"message": "x", "nobody": 1})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(read("/sessions?nobody=1", &bob).await.0, 400);
 }
 
 #[tokio::test]
@@ -235,5 +257,29 @@ async fn an_administrator_lists_and_deletes_and_nobody_else_does() {
     assert_eq!(whole(served.request("DELETE", &delete).bearer_auth(&chief)).await.0, 204);
     assert_eq!(whole(served.request("DELETE", &delete).bearer_auth(&chief)).await.0, 404);
     assert_eq!(whole(served.request("GET", &format!("/sessions/{session}")).bearer_auth(&ann)).await.0, 404);
-    assert!(secrets::log().contains("an administrator acted for somebody"));
+    let everything = whole(served.request("DELETE", "/admin/users/ann/sessions").bearer_auth(&chief)).await;
+    assert_eq!(everything.2, r#"{"deleted":0}"#);
+    assert_eq!(whole(served.request("GET", "/admin/users/ann/usage").bearer_auth(&chief)).await.0, 200);
+    // Each of it is on record: who, whose, what, and what came of it.
+    let log = secrets::log();
+    let on_record = |words: &[String]| {
+        let found = log
+            .lines()
+            .any(|line| line.contains("loquat::audit") && words.iter().all(|word| line.contains(word)));
+        assert!(found, "{words:?} is not on record");
+    };
+    for (action, more, outcome) in [
+        ("list_sessions", "", "done"),
+        ("delete_session", session.as_str(), "done"),
+        ("delete_session", session.as_str(), "not_found"),
+        ("delete_all_sessions", "", "done"),
+        ("read_usage", "", "done"),
+    ] {
+        let named = [("admin", "chief"), ("subject", "ann"), ("action", action), ("outcome", outcome)];
+        let mut words: Vec<String> =
+            named.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        words.push(more.to_owned());
+        on_record(&words);
+    }
+    on_record(&["caller=\"ann\"".to_owned(), "route=\"/admin/users/{user}/sessions/{id}\"".to_owned()]);
 }

@@ -101,7 +101,14 @@ async fn the_role_of_an_administrator_is_configured_or_nobodys() {
     let key = TestKey::ec("ec");
     let issuer = Issuer::start(&[&key]).await;
     let token = key.sign(&with(id_claims(issuer.name()), json!({"cognito:groups": ["admin", "ops"]})));
-    for (config, admin) in [("", false), ("admin_role = 'ops'", true), ("admin_role = 'op'", false)] {
+    for (config, admin) in [
+        ("", false),
+        ("admin_role = 'ops'", true),
+        ("admin_role = 'op'", false),
+        ("admin_claim = 'cognito:groups'", true),
+        ("admin_claim = 'cognito:groups'\nadmin_role = 'op'", false),
+        ("admin_claim = 'roles'", false),
+    ] {
         let server = cognito(&issuer, config);
         assert_eq!(server.authenticate(&bearer(&token)).await.unwrap().admin, admin, "{config}");
     }

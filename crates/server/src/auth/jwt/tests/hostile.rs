@@ -2,18 +2,35 @@
 
 use std::collections::BTreeMap;
 
+use axum::response::IntoResponse as _;
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use http_body_util::BodyExt as _;
 use jsonwebtoken::Algorithm;
 use serde_json::json;
 
 use super::*;
+use crate::http::problem::Problem;
 
 /// A request with one `Authorization` header.
 fn raw(value: &[u8]) -> Parts {
     let mut parts = http::Request::get("/").body(()).unwrap().into_parts().0;
     parts.headers.insert(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
     parts
+}
+
+/// What is logged meanwhile, at the level that is on by default.
+fn collected(work: impl FnOnce()) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let writer = std::sync::Mutex::new(file.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(writer)
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    std::fs::read_to_string(file.path()).unwrap()
 }
 
 #[tokio::test]
@@ -200,6 +217,21 @@ async fn none_of_them_gets_in() {
     for (reason, what, request) in &requests {
         assert_eq!(outcome(&server, request).await, Err(*reason), "{what}");
         *seen.entry(reason).or_default() += 1;
+    }
+    // Outside they are all one answer, and each has its reason in the log.
+    let told = collected(|| {
+        let mut answers = seen.keys().map(|reason| {
+            let response = Problem::from(AuthError::Unauthorized { reason }).into_response();
+            let (parts, body) = response.into_parts();
+            let body = body.collect().now_or_never().unwrap().unwrap().to_bytes();
+            (parts.status, parts.headers, body)
+        });
+        let first = answers.next().unwrap();
+        assert_eq!(first.0, http::StatusCode::UNAUTHORIZED);
+        assert!(answers.all(|answer| answer == first));
+    });
+    for reason in seen.keys() {
+        assert_eq!(told.matches(&format!("reason=\"{reason}\"")).count(), 1, "{reason}: {told}");
     }
     assert!(requests.len() >= 80, "{}", requests.len());
     assert!(seen.len() >= 55, "{} kinds", seen.len());
