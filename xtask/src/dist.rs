@@ -42,10 +42,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
 
     step("the program (release)");
-    let built = build("loquat", &[], (target != host).then_some(target))?;
+    let built = build(Binary::Loquat, (target != host).then_some(target))?;
     copy(&built, &folder.join("loquat"))?;
-    let describer = if target == host { built } else { build("loquat", &[], None)? };
-    step("the binaries for Lambda (release)");
+    let describer = if target == host { built } else { build(Binary::Loquat, None)? };
+    step("the binaries for Lambda");
     for file in lambda(&host, &folder)? {
         println!("{file}");
     }
@@ -76,7 +76,7 @@ fn lambda(host: &str, folder: &Path) -> Result<Vec<String>> {
                 continue;
             }
         };
-        let built = build("bootstrap", &["--no-default-features"], target)?;
+        let built = build(Binary::Lambda, target)?;
         copy(&built, &folder.join(format!("bootstrap-{word}")))?;
         files.push(format!("bootstrap-{word}"));
     }
@@ -97,19 +97,52 @@ fn describe(loquat: &Path, folder: &Path) -> Result<()> {
     run_program(program(&loquat, ["man"]).arg(folder.join("man")))
 }
 
-/// Builds a binary of the release profile and gives its path.
-pub(crate) fn build(binary: &str, more: &[&str], target: Option<&str>) -> Result<PathBuf> {
+/// What is released.
+#[derive(Clone, Copy)]
+pub(crate) enum Binary {
+    /// The program.
+    Loquat,
+    /// `bootstrap`, as it goes to Lambda.
+    Lambda,
+}
+
+impl Binary {
+    /// The Cargo profile that it is built by.
+    pub(crate) fn profile(self) -> &'static str {
+        match self {
+            Self::Loquat => "release",
+            Self::Lambda => "lambda",
+        }
+    }
+
+    /// What `cargo build --package loquat` is told to build it.
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Loquat => &["--release", "--bin", "loquat"],
+            Self::Lambda => &["--profile", "lambda", "--bin", "bootstrap", "--no-default-features"],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Loquat => "loquat",
+            Self::Lambda => "bootstrap",
+        }
+    }
+}
+
+/// Builds a binary for a release and gives its path.
+pub(crate) fn build(binary: Binary, target: Option<&str>) -> Result<PathBuf> {
     let verb = if target.is_some() { "zigbuild" } else { "build" };
-    let mut command =
-        program("cargo", [verb, "--release", "--locked", "--package", "loquat", "--bin", binary]);
-    command.args(more);
+    let mut command = program("cargo", [verb, "--locked", "--package", "loquat"]);
+    command.args(binary.arguments());
     if let Some(target) = target {
         command.args(["--target", target]);
     }
     run_program(reproducible(&mut command)?)?;
     let folder = target_folder()?;
     let folder = target.map_or(folder.clone(), |target| folder.join(target));
-    Ok(folder.join("release").join(format!("{binary}{}", std::env::consts::EXE_SUFFIX)))
+    Ok(folder.join(binary.profile()).join(format!("{}{}", binary.name(), std::env::consts::EXE_SUFFIX)))
 }
 
 /// Takes out of a build what differs between machines: the paths of sources, the time.

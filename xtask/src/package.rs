@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use crate::dist::Binary;
 use crate::program::{built, program, run as run_program, step, target_folder};
 use crate::{dist, web};
 
@@ -32,8 +33,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 println!("{}", dist::missing(word, triple));
                 continue;
             }
-            step(&format!("the Lambda binary for {word} (release)"));
-            dist::build("bootstrap", &["--no-default-features"], Some(triple))?;
+            step(&format!("the Lambda binary for {word}"));
+            dist::build(Binary::Lambda, Some(triple))?;
         }
         words.push(*word);
     }
@@ -51,10 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Builds `bootstrap` by itself, because Lambda gets no embedded model.
+/// Builds `bootstrap` by itself, because Lambda gets no embedded model, and small.
 pub(crate) fn lambda_binary() -> Result<PathBuf> {
-    step("the Lambda binary (release)");
-    let lambda = ["build", "--release", "--package", "loquat", "--bin", "bootstrap", "--no-default-features"];
-    run_program(&mut program("cargo", lambda))?;
-    built("release", "bootstrap")
+    step("the Lambda binary");
+    run_program(program("cargo", ["build", "--package", "loquat"]).args(Binary::Lambda.arguments()))?;
+    built(Binary::Lambda.profile(), "bootstrap")
 }

@@ -241,11 +241,12 @@ pub fn find_bootstrap(named: Option<&Path>, architecture: Architecture) -> Resul
     let mut places = Vec::new();
     if let Some(folder) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf)) {
         places.push(folder.join(format!("bootstrap-{}", architecture.as_str())));
-        places.push(folder.join("bootstrap"));
-        // Beside a cross build: target/release/loquat and target/<triple>/release/bootstrap.
-        if let Some(target) = folder.parent() {
-            places.push(target.join(triple).join("release/bootstrap"));
+        // Beside target/release/loquat, as `cargo xtask package` builds it; for another processor beside a cross build.
+        if let Some(target) = folder.parent().filter(|_| folder.ends_with("release")) {
+            places.push(target.join("lambda/bootstrap"));
+            places.push(target.join(triple).join("lambda/bootstrap"));
         }
+        places.push(folder.join("bootstrap"));
     }
     let fits = |path: &&PathBuf| {
         std::fs::read(path)
