@@ -13,7 +13,11 @@ use tokio::task::JoinSet;
 
 use crate::client::{Connection, Target, connect, post};
 use crate::measure::reference;
+use crate::stats::median;
 use crate::systems::{Places, System};
+
+/// What is noise between the second and the last third.
+const MOST_GROWTH: f64 = 1.1;
 
 const WORDS: &str = "tokens=100 delay=20ms";
 
@@ -50,12 +54,16 @@ pub async fn run(args: Args) -> Result<()> {
         tasks.spawn(async move { user.chat_until(began + time).await.map_err(|error| format!("{error:#}")) });
     }
     println!("seconds  resident MiB  descriptors  answers  resumed  stopped");
+    let (mut memory, mut descriptors) = (Vec::new(), Vec::new());
     while began.elapsed() < time {
+        memory.push(running.resident_kib() / 1024.0);
+        #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
+        descriptors.push(running.descriptors() as f64);
         println!(
             "{:7.0}  {:12.1}  {:11}  {:7}  {:7}  {:7}",
             began.elapsed().as_secs_f64(),
-            running.resident_kib() / 1024.0,
-            running.descriptors(),
+            memory[memory.len() - 1],
+            descriptors[descriptors.len() - 1],
             counts.whole.load(Ordering::Relaxed),
             counts.resumed.load(Ordering::Relaxed),
             counts.stopped.load(Ordering::Relaxed)
@@ -69,6 +77,21 @@ pub async fn run(args: Args) -> Result<()> {
         bail!("{} streams failed; the first: {first}", failures.len());
     }
     println!("no error, no lost text");
+    flat("resident memory", "MiB", &memory)?;
+    flat("descriptors", "open", &descriptors)
+}
+
+/// Compares the last third with the one before it; in the first one there is a beginning: ended runs are kept for a while.
+#[allow(clippy::print_stdout)]
+fn flat(what: &str, unit: &str, samples: &[f64]) -> Result<()> {
+    let third = samples.len() / 3;
+    if third == 0 {
+        return Ok(());
+    }
+    let [middle, last] =
+        [&samples[third..2 * third], &samples[samples.len() - third..]].map(|third| median(third));
+    println!("{what}: {middle:.1} {unit} in the second third, {last:.1} in the last one");
+    ensure!(last <= middle * MOST_GROWTH, "{what} grows");
     Ok(())
 }
 
@@ -146,5 +169,19 @@ impl User {
         socket.read_to_string(&mut answer).await?;
         ensure!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 404"), "{answer}");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_fails_a_soak() {
+        let level = [90.0, 10.0, 20.0, 40.0, 41.0, 40.0, 41.0, 40.0, 42.0];
+        assert!(flat("memory", "MiB", &level).is_ok());
+        let growing: Vec<f64> = (1..=30).map(f64::from).collect();
+        assert!(flat("memory", "MiB", &growing).is_err());
+        assert!(flat("memory", "MiB", &[1.0, 2.0]).is_ok());
     }
 }
