@@ -234,7 +234,7 @@ fn goals(out: &mut String, measured: &Measured) -> Result<()> {
     }
     out.push_str(
         "\nA peer's figures per token on short answers are mostly its fixed cost of a request; \"one more token\" is\n\
-         without it.\n\n![first token](plots/first-token.svg)\n![CPU](plots/cpu.svg)\n![streams](plots/streams.svg)\n\
+         without it. Why a goal was missed, and what would help, is in [NOTES.md](NOTES.md#where-it-falls-short-and-what-would-help).\n\n![first token](plots/first-token.svg)\n![CPU](plots/cpu.svg)\n![streams](plots/streams.svg)\n\
          ![start](plots/start.svg)\n",
     );
     Ok(())
