@@ -88,8 +88,7 @@ fn flat(what: &str, unit: &str, samples: &[f64]) -> Result<()> {
     if third == 0 {
         return Ok(());
     }
-    let [middle, last] =
-        [&samples[third..2 * third], &samples[samples.len() - third..]].map(|third| median(third));
+    let [middle, last] = [&samples[third..2 * third], &samples[samples.len() - third..]].map(median);
     println!("{what}: {middle:.1} {unit} in the second third, {last:.1} in the last one");
     ensure!(last <= middle * MOST_GROWTH, "{what} grows");
     Ok(())
