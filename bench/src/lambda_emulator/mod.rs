@@ -22,6 +22,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use bytes::Bytes;
 use tokio::{
     net::TcpListener,
@@ -203,6 +204,10 @@ impl Emulator {
             (runtime, runtime_api::router(Arc::clone(&shared))),
         ] {
             listeners.spawn(async move {
+                // Otherwise a frame waits here for the client to acknowledge the one before, up to 40 ms.
+                let listener = listener.tap_io(|socket| {
+                    let _ = socket.set_nodelay(true);
+                });
                 let _ = axum::serve(listener, router).await;
             });
         }
