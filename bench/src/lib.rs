@@ -5,6 +5,7 @@ pub mod client;
 pub mod hostile;
 pub mod lambda_emulator;
 pub mod limit;
+pub mod load;
 pub mod measure;
 pub mod mock;
 pub mod object_store;

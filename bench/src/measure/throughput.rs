@@ -78,7 +78,7 @@ pub async fn split(running: &Running, target: Target, direct: Target, effort: Ef
 }
 
 /// Answers read to their end; new ones are begun until the time is over, at least one a stream.
-async fn load(
+pub(crate) async fn load(
     target: Target,
     streams: usize,
     words: &Arc<str>,

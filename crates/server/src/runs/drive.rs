@@ -261,11 +261,20 @@ impl Keeper {
                 return Ok(if self.can_pause { Close::Paused } else { Close::Over(repair::lost()) });
             };
             let mut batch = vec![first];
-            // What is there already goes along; nothing is waited for. After an intent nothing more is asked for
-            // until it is kept.
+            // What is there already goes along. The model's connection is a task that hands over one piece at a time:
+            // it gets a turn, so that what came in one packet is kept, shown and sent as one. After an intent nothing
+            // more is asked for until it is kept.
+            let mut gave_way = false;
             while batch.len() < BATCH && !matches!(batch.last(), Some(Event::ToolCall { .. })) {
                 match poll_fn(|cx| Poll::Ready(events.poll_next_unpin(cx))).await {
-                    Poll::Ready(Some(event)) => batch.push(event),
+                    Poll::Ready(Some(event)) => {
+                        batch.push(event);
+                        gave_way = false;
+                    }
+                    Poll::Pending if !gave_way => {
+                        tokio::task::yield_now().await;
+                        gave_way = true;
+                    }
                     Poll::Ready(None) | Poll::Pending => break,
                 }
             }
