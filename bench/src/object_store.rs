@@ -156,6 +156,11 @@ async fn answer(
         return StatusCode::NO_CONTENT.into_response();
     }
     match store.get(key) {
+        Some((write, _))
+            if headers.get("if-none-match").is_some_and(|known| known == tag(write).as_str()) =>
+        {
+            (StatusCode::NOT_MODIFIED, [("etag", tag(write))]).into_response()
+        }
         Some((write, bytes)) => {
             ([("etag", tag(write)), ("last-modified", WRITTEN.to_owned())], bytes).into_response()
         }

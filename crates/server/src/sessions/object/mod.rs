@@ -8,15 +8,19 @@ mod credentials;
 #[cfg(test)]
 mod emulator;
 mod failure;
+mod kept;
 mod settings;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt as _, PutMode, PutOptions, PutResult, UpdateVersion};
+use object_store::{
+    GetOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutResult, UpdateVersion,
+};
 use tokio::sync::OnceCell;
 
+use self::kept::Kept;
 use self::settings::Stores;
 pub use self::settings::{ObjectSettings, ObjectUrlError};
 use super::blob::{Blob, BlobError, BlobStore, Condition, Durability, Listed, Version};
@@ -27,6 +31,7 @@ pub struct ObjectBlobs {
     settings: ObjectSettings,
     aws: AwsLoader,
     stores: OnceCell<Stores>,
+    kept: Kept,
 }
 
 impl std::fmt::Debug for ObjectBlobs {
@@ -40,7 +45,7 @@ impl ObjectBlobs {
     /// where the settings name none, for the region) then, and only for S3.
     #[must_use]
     pub fn new(settings: ObjectSettings, aws: AwsLoader) -> Self {
-        Self { settings, aws, stores: OnceCell::new() }
+        Self { settings, aws, stores: OnceCell::new(), kept: Kept::default() }
     }
 
     async fn stores(&self) -> Result<&Stores, BlobError> {
@@ -76,11 +81,20 @@ const CONFLICT_TRIES: u32 = 4;
 impl BlobStore for ObjectBlobs {
     async fn get(&self, key: &str) -> Result<Option<Blob>, BlobError> {
         let path = self.path(key)?;
+        let known = self.kept.get(key);
         let read = async {
-            let found = self.stores().await?.retrying.get(&path).await.map_err(Failure::Store)?;
-            let version = self.version(found.meta.e_tag.clone(), found.meta.version.clone())?;
-            let bytes = found.bytes().await.map_err(Failure::Store)?;
-            Ok(Blob { bytes, version })
+            let mut options = GetOptions::default();
+            options.if_none_match = known.as_ref().map(|known| known.e_tag.clone());
+            let found = self.stores().await?.retrying.get_opts(&path, options).await;
+            let found = match (found, known) {
+                (Err(object_store::Error::NotModified { .. }), Some(known)) => return Ok(known.blob),
+                (found, _) => found.map_err(Failure::Store)?,
+            };
+            let e_tag = found.meta.e_tag.clone();
+            let version = self.version(e_tag.clone(), found.meta.version.clone())?;
+            let blob = Blob { bytes: found.bytes().await.map_err(Failure::Store)?, version };
+            self.kept.note(key, e_tag, &blob);
+            Ok(blob)
         };
         match read.await {
             Ok(blob) => Ok(Some(blob)),
@@ -116,7 +130,11 @@ impl BlobStore for ObjectBlobs {
             }
         };
         match written {
-            Ok(PutResult { e_tag, version, .. }) => self.version(e_tag, version),
+            Ok(PutResult { e_tag, version, .. }) => {
+                let version = self.version(e_tag.clone(), version)?;
+                self.kept.note(key, e_tag, &Blob { bytes, version: version.clone() });
+                Ok(version)
+            }
             Err(error) if failure::is_conflict(&error, &mode) => Err(BlobError::Conflict),
             Err(error) => Err(failure::blob_error(&error)),
         }
@@ -124,6 +142,7 @@ impl BlobStore for ObjectBlobs {
 
     async fn delete(&self, key: &str) -> Result<(), BlobError> {
         let path = self.path(key)?;
+        self.kept.forget(key);
         match self.stores().await?.retrying.delete(&path).await {
             Err(error) if !failure::is_no_such_object(&error) => Err(failure::blob_error(&error)),
             _ => Ok(()),

@@ -49,6 +49,7 @@ async fn conforms_on_an_emulator() {
     conformance::session_index(&BlobIndex::new(blobs, None), Searches::Titles).await;
     let proxy = FaultyProxy::start(emulator.address).await;
     encrypts(&proxy).await;
+    carries_a_long_object_once(&proxy).await;
     reads_in_spite_of_faults(&proxy).await;
     never_repeats_a_conditional_write(&proxy).await;
     says_what_is_wrong(&emulator).await;
@@ -79,6 +80,31 @@ async fn encrypts(proxy: &FaultyProxy) {
             assert!(head.contains(line), "{line} is missing in {head}");
         }
     }
+}
+
+/// What was written or read here is not read again, until somebody else changed it.
+async fn carries_a_long_object_once(proxy: &FaultyProxy) {
+    let url = "s3://sessions/kept";
+    let (ours, theirs) = (store(proxy.endpoint(), url), store(proxy.endpoint(), url));
+    let long = |byte: u8| Bytes::from(vec![byte; 100_000]);
+    let first = ours.put("k", long(b'a'), Condition::Create, Durability::Full).await.unwrap();
+    let asks = |proxy: &FaultyProxy| {
+        let heads = proxy.take_heads();
+        heads.iter().filter(|head| head.to_ascii_lowercase().contains("\r\nif-none-match: ")).count()
+    };
+    asks(proxy);
+    let same = ours.get("k").await.unwrap().unwrap();
+    assert_eq!((same.bytes, &same.version), (long(b'a'), &first));
+    assert_eq!(asks(proxy), 1, "it asked whether that is still how it is");
+    let before = theirs.get("k").await.unwrap().unwrap().version;
+    let second = theirs.put("k", long(b'b'), Condition::Match(before), Durability::Full).await.unwrap();
+    let changed = ours.get("k").await.unwrap().unwrap();
+    assert_eq!((changed.bytes, &changed.version), (long(b'b'), &second));
+    let lost = ours.put("k", long(b'c'), Condition::Match(first), Durability::Full).await;
+    assert!(matches!(lost, Err(BlobError::Conflict)), "{lost:?}");
+    assert_eq!(ours.get("k").await.unwrap().unwrap().bytes, long(b'b'));
+    theirs.delete("k").await.unwrap();
+    assert!(ours.get("k").await.unwrap().is_none());
 }
 
 const SLOW_DOWN: Fault = Fault::Answer(503, "SlowDown");
