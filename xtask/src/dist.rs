@@ -6,11 +6,26 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::program::{capture, find, program, root, run as run_program, step, target_folder};
-use crate::{archive, sbom, web};
+use crate::{archive, files, sbom, web};
 
 /// The binaries for Lambda: the word in their names, the target they are built for.
 pub(crate) const LAMBDA: &[(&str, &str)] =
     &[("arm64", "aarch64-unknown-linux-musl"), ("x86_64", "x86_64-unknown-linux-musl")];
+
+/// What is to be read, with everything that README.md leads to.
+const DOCUMENTS: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "bench/NOTES.md",
+    "bench/README.md",
+    "bench/RESULTS.md",
+    "bench/plots",
+    "clients/js/README.md",
+    "docs",
+];
 
 /// What `dist` accepts.
 #[derive(clap::Args)]
@@ -51,9 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     step("completions and manual pages");
     describe(&describer, &folder)?;
-    for document in ["LICENSE", "README.md", "CHANGELOG.md"] {
-        copy(&root().join(document), &folder.join(document))?;
-    }
+    documents(&folder)?;
     std::fs::write(folder.join("sbom.cdx.json"), sbom::text(target)?)?;
     step("the archive");
     let line = archive::pack(&out, &name, commit_time()?.trim())?;
@@ -81,6 +94,18 @@ fn lambda(host: &str, folder: &Path) -> Result<Vec<String>> {
         files.push(format!("bootstrap-{word}"));
     }
     Ok(files)
+}
+
+/// Copies the documents to where they stand in the repository.
+fn documents(folder: &Path) -> Result<()> {
+    for document in DOCUMENTS {
+        for file in files::under(document)? {
+            let to = folder.join(&file);
+            std::fs::create_dir_all(to.parent().unwrap_or(folder))?;
+            copy(&root().join(file), &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Completions and manual pages, made by the program itself.
@@ -214,12 +239,26 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::docs;
 
     #[test]
     fn archives_are_named_by_what_people_call_their_machine() {
         assert_eq!(platform("x86_64-unknown-linux-gnu"), "x86_64-linux");
         assert_eq!(platform("aarch64-unknown-linux-musl"), "aarch64-linux-musl");
         assert_eq!(platform("aarch64-apple-darwin"), "aarch64-apple-darwin");
+    }
+
+    #[test]
+    fn the_read_me_in_an_archive_leads_to_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        documents(folder.path()).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("README.md")).unwrap();
+        let links: Vec<&str> = docs::links(&text).into_iter().filter(|link| !link.contains("://")).collect();
+        assert!(links.len() > 10, "{links:?}");
+        for link in links {
+            let file = link.split('#').next().unwrap_or_default();
+            assert!(folder.path().join(file).exists(), "{link}");
+        }
     }
 
     #[test]

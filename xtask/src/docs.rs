@@ -5,6 +5,9 @@
 mod costs;
 mod links;
 
+#[cfg(test)]
+pub(crate) use self::links::links;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};

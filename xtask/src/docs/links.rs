@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// The targets of inline links and images outside code.
-fn links(text: &str) -> Vec<&str> {
+pub(crate) fn links(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for line in prose(text) {
         // Every second piece between backticks is code.
