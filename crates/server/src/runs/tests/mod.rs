@@ -5,6 +5,7 @@ mod consent;
 mod counts;
 mod other_process;
 mod resume;
+mod together;
 
 use std::path::Path;
 use std::sync::Arc;
