@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::program::{built, need, program, root, run as run_program, step};
-use crate::{package, python, web};
+use crate::{node, package, python, web};
 
 /// What `bench` accepts.
 #[derive(clap::Args)]
@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let build = ["build", "--release", "--package", "loquat", "--package", "loquat-bench"];
     run_program(program("cargo", build).args(["--bin", "loquat", "--bin", "loquat-bench"]))?;
     let bootstrap = package::lambda_binary()?;
+    let chromium = node::chromium()?;
     step("measuring");
     run_program(
         program(&built("release", "loquat-bench")?.to_string_lossy(), ["report", "--loquat"])
@@ -37,8 +38,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .arg(bootstrap)
             .arg("--python")
             .arg(peer)
+            .arg("--page")
+            .arg(root().join("web/measure.mjs"))
             .arg("--out")
             .arg(root().join("bench"))
+            .env("CHROMIUM", chromium)
             .args(&arguments.report),
     )
 }

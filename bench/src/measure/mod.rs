@@ -4,6 +4,7 @@ pub mod crowd;
 pub mod lambda;
 pub mod latency;
 pub mod paced;
+pub mod page;
 pub mod sessions;
 pub mod stalled;
 pub mod start;

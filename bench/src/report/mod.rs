@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::measure::{Effort, crowd, lambda, latency, paced, sessions, stalled, start, throughput};
+use crate::measure::{Effort, crowd, lambda, latency, paced, page, sessions, stalled, start, throughput};
 use crate::process::load;
 use crate::systems::{Places, System};
 
@@ -24,6 +24,9 @@ pub struct Args {
     /// The interpreter with bench/peer/requirements.txt installed; without it the peers are left out.
     #[arg(long)]
     python: Option<PathBuf>,
+    /// The script that looks at the page in a browser (`web/measure.mjs`); without it that is left out.
+    #[arg(long)]
+    page: Option<PathBuf>,
     /// The folder `bench`, which gets RESULTS.md and the plots.
     #[arg(long)]
     out: PathBuf,
@@ -60,6 +63,7 @@ pub(crate) struct Measured {
     systems: Vec<Figures>,
     sessions: sessions::Sessions,
     sizes: sizes::Sizes,
+    page: Option<page::Page>,
     lambda: Option<Lambda>,
     minutes: f64,
 }
@@ -93,6 +97,11 @@ pub async fn run(args: Args) -> Result<()> {
     let lengths: &[usize] = if args.quick { &[10, 100] } else { &[10, 100, 1000, 10_000] };
     let sessions = sessions::measure(&places, mock.addr, lengths).await?;
     let sizes = sizes::measure(&places)?;
+    let mut seen = None;
+    if let Some(script) = &args.page {
+        println!("the page");
+        seen = Some(page::measure(&places, mock.addr, script).await.context("the page")?);
+    }
     let mut function = None;
     if let Some(bootstrap) = &args.bootstrap {
         println!("Lambda");
@@ -123,6 +132,7 @@ pub async fn run(args: Args) -> Result<()> {
         systems,
         sessions,
         sizes,
+        page: seen,
         lambda: function,
         minutes: began.elapsed().as_secs_f64() / 60.0,
     };

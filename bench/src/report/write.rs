@@ -49,6 +49,7 @@ fn text(measured: &Measured) -> Result<String> {
     streams(&mut out, measured)?;
     long_sessions(&mut out, measured)?;
     sizes(&mut out, measured)?;
+    page(&mut out, measured)?;
     function(&mut out, measured)?;
     Ok(out)
 }
@@ -437,5 +438,22 @@ fn sizes(out: &mut String, measured: &Measured) -> Result<()> {
     if let (Some(peer), Some(packed)) = (sizes.peer, sizes.peer_packed) {
         writeln!(out, "| the peer's Python packages (without Python) | {} | {} |", mib(peer), mib(packed))?;
     }
+    Ok(())
+}
+
+/// The page, as a browser sees it.
+fn page(out: &mut String, measured: &Measured) -> Result<()> {
+    let Some(page) = measured.page else { return Ok(()) };
+    writeln!(
+        out,
+        "\n## The page\n\nIn Chromium on the same CPUs, with an empty cache; then an answer of 2 000 tokens, 500 a second, is streamed into it.\n\n\
+         | | |\n|---|---|\n| over the wire until it can be used, KiB | {} |\n| first contentful paint, ms | {} |\n\
+         | characters streamed into it | {} |\n| tasks of more than 50 ms meanwhile | {} |\n| the longest, ms | {} |",
+        short(page.bytes as f64 / 1024.0),
+        short(page.first_paint_ms),
+        page.characters,
+        page.long_tasks,
+        short(page.longest_ms)
+    )?;
     Ok(())
 }
