@@ -20,7 +20,7 @@ impl Model for HandsOver {
     }
 
     fn stream(&self, _: ModelRequest) -> BoxStream<'static, Result<ModelEvent, ModelError>> {
-        let (mut give, take) = mpsc::channel(1);
+        let (give, take) = mpsc::channel(1);
         tokio::spawn(async move {
             for n in 0..PIECES {
                 give.send(Ok(ModelEvent::Text(format!("{n} ")))).await.unwrap();
