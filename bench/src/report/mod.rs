@@ -82,7 +82,14 @@ pub async fn run(args: Args) -> Result<()> {
     let began = std::time::Instant::now();
     let scratch = std::env::temp_dir().join(format!("loquat-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let places = Places { loquat: args.loquat, python: args.python, bench: args.out, scratch };
+    // Each is started in a folder of its own.
+    let absolute = |path: PathBuf| std::path::absolute(path).context("the current folder");
+    let places = Places {
+        loquat: absolute(args.loquat)?,
+        python: args.python.map(absolute).transpose()?,
+        bench: absolute(args.out)?,
+        scratch,
+    };
     let effort =
         if args.quick { Effort { rounds: 1, seconds: 0.3 } } else { Effort { rounds: 5, seconds: 1.2 } };
     let mock = System::Direct.start(&places, ([127, 0, 0, 1], 0).into()).await?;
