@@ -83,8 +83,8 @@ impl BlobStore for ObjectBlobs {
         let path = self.path(key)?;
         let known = self.kept.get(key);
         let read = async {
-            let mut options = GetOptions::default();
-            options.if_none_match = known.as_ref().map(|known| known.e_tag.clone());
+            let if_none_match = known.as_ref().map(|known| known.e_tag.clone());
+            let options = GetOptions { if_none_match, ..GetOptions::default() };
             let found = self.stores().await?.retrying.get_opts(&path, options).await;
             let found = match (found, known) {
                 (Err(object_store::Error::NotModified { .. }), Some(known)) => return Ok(known.blob),
