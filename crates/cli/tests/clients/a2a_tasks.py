@@ -31,7 +31,9 @@ async def refused(call):
     try:
         await call
     except A2AError as error:
-        return type(error).__name__
+        name = type(error).__name__
+        # Its words, where it is the one that says nothing by its name alone.
+        return name if name != "A2AClientError" or "401" in str(error) else f"{name}: {error} ({error.__cause__!r})"
     return "answered"
 
 
