@@ -1,5 +1,5 @@
 // What the page costs its reader: bytes until it can be used, first paint, and how long its longest tasks are while an
-// answer streams in. `node measure.mjs URL` prints one line of JSON; CHROMIUM names the browser. Used by `cargo xtask bench`.
+// answer streams in. `node measure.mjs URL MESSAGE` prints one line of JSON; CHROMIUM names the browser. Used by `cargo xtask bench`.
 import { chromium } from '@playwright/test'
 
 const [url, words] = process.argv.slice(2)
