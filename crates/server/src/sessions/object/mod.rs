@@ -98,7 +98,11 @@ impl BlobStore for ObjectBlobs {
         };
         match read.await {
             Ok(blob) => Ok(Some(blob)),
-            Err(Failure::Store(error)) if failure::is_no_such_object(&error) => Ok(None),
+            Err(Failure::Store(error)) if failure::is_no_such_object(&error) => {
+                // Another process deleted it: its words do not stay here.
+                self.kept.forget(key);
+                Ok(None)
+            }
             Err(Failure::Store(error)) => Err(failure::blob_error(&error)),
             Err(Failure::Blob(error)) => Err(error),
         }

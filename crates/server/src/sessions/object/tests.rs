@@ -105,6 +105,7 @@ async fn carries_a_long_object_once(proxy: &FaultyProxy) {
     assert_eq!(ours.get("k").await.unwrap().unwrap().bytes, long(b'b'));
     theirs.delete("k").await.unwrap();
     assert!(ours.get("k").await.unwrap().is_none());
+    assert!(ours.kept.get("k").is_none(), "what is deleted does not stay in memory");
 }
 
 const SLOW_DOWN: Fault = Fault::Answer(503, "SlowDown");
