@@ -64,12 +64,11 @@ pub async fn serve(
             }
         }
     };
-    let pulse = tokio::spawn(pulse());
     tokio::select! {
         () = connections::serve(listener, router, limits, drained) => {}
         () = stop_now => {}
+        () = pulse() => {}
     }
-    pulse.abort();
 }
 
 /// Wakes up once a second and does nothing.
