@@ -52,22 +52,17 @@ pub struct Paced {
     pub trials: Vec<Trial>,
 }
 
-/// Doubles the streams until readers notice, then halves the interval.
-///
-/// # Errors
-/// An answer fails below the limit that was found.
-pub async fn most(
-    running: &Running,
-    target: Target,
-    direct: Target,
-    first: usize,
-    ceiling: usize,
-) -> Result<Paced> {
+/// Doubles the streams until readers notice, then halves the interval. Prints why a number of streams failed as a whole.
+#[allow(clippy::print_stdout)]
+pub async fn most(running: &Running, target: Target, direct: Target, first: usize, ceiling: usize) -> Paced {
     let (mut trials, mut good, mut bad) = (Vec::new(), 0, None);
     let mut next = first;
     loop {
-        // More streams than a system can open is an answer as well: too many.
-        let trial = trial(running, target, direct, next).await.ok();
+        // More streams than a system can open is an answer as well: too many. It is said, because it may be another.
+        let trial = trial(running, target, direct, next)
+            .await
+            .inspect_err(|error| println!("  {next} streams: {error:#}"))
+            .ok();
         let fits = trial.is_some_and(Trial::keeps_the_pace);
         trials.extend(trial);
         if fits {
@@ -85,7 +80,7 @@ pub async fn most(
         }
     }
     let most = trials.iter().copied().rfind(|trial| trial.streams == good);
-    Ok(Paced { most, trials })
+    Paced { most, trials }
 }
 
 /// So many paced streams at once.

@@ -104,10 +104,10 @@ pub async fn run(args: Args) -> Result<()> {
     let lengths: &[usize] = if args.quick { &[10, 100] } else { &[10, 100, 1000, 10_000] };
     let sessions = sessions::measure(&places, mock.addr, lengths).await?;
     let sizes = sizes::measure(&places)?;
-    let mut seen = None;
+    let mut in_browser = None;
     if let Some(script) = &args.page {
         println!("the page");
-        seen = Some(page::measure(&places, mock.addr, script).await.context("the page")?);
+        in_browser = Some(page::measure(&places, mock.addr, script).await.context("the page")?);
     }
     let mut function = None;
     if let Some(bootstrap) = &args.bootstrap {
@@ -139,7 +139,7 @@ pub async fn run(args: Args) -> Result<()> {
         systems,
         sessions,
         sizes,
-        page: seen,
+        page: in_browser,
         lambda: function,
         minutes: began.elapsed().as_secs_f64() / 60.0,
     };
@@ -183,7 +183,7 @@ async fn measure(
     drop(running);
     let running = system.start(places, mock).await?;
     let target = system.target(running.addr);
-    let paced = paced::most(&running, target, direct, first, ceiling).await.context("paced streams")?;
+    let paced = paced::most(&running, target, direct, first, ceiling).await;
     drop(running);
     // So many streams that the one-time costs of the first do not count, and no more than it can carry.
     let streams = paced.most.map_or(1, |most| most.streams.min(512));
