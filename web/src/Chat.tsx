@@ -49,9 +49,15 @@ export default function Chat({ config, auth, onSignOut }: Props) {
     const later = window.requestIdleCallback ?? ((f: () => void) => setTimeout(f, 300))
     later(() => void persist(() => import('./components/Markdown')).catch(() => {}))
   }, [])
+  const leave = onSignOut && (async () => {
+    await services.sessions.end()
+    services.store.end()
+    services.api.end()
+    onSignOut()
+  })
   return (
     <ServicesContext value={services}>
-      <Shell onSignOut={onSignOut} />
+      <Shell onSignOut={leave} />
       <Tips />
     </ServicesContext>
   )

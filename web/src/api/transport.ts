@@ -43,11 +43,21 @@ const problemOf = async (response: Response): Promise<Problem> => {
   )
 }
 
+/** What a request of somebody who has signed out comes to. */
+const never = new Promise<never>(() => {})
+
 export class Api {
+  private ended = false
+
   constructor(
     readonly auth: TokenSource,
     private readonly base = '',
   ) {}
+
+  /** Nothing is sent any more, and what is on its way is answered to nobody: whoever asked has signed out. */
+  end() {
+    this.ended = true
+  }
 
   /** Sends a request; the answer is whatever the server said below 400. Throws `Problem`, or an AbortError when told to stop. */
   async fetch(path: string, request: Request = {}): Promise<Response> {
@@ -61,11 +71,13 @@ export class Api {
   private async once(path: string, { method = 'GET', json, signal, keepalive }: Request): Promise<Response> {
     const headers = new Headers()
     const token = await this.auth.token()
+    if (this.ended) return never
     if (token) headers.set('authorization', `Bearer ${token}`)
     if (json !== undefined) headers.set('content-type', 'application/json')
     const body = json === undefined ? undefined : JSON.stringify(json)
     try {
-      return await fetch(this.base + path, { method, headers, body, signal, keepalive, cache: 'no-store', redirect: 'error' })
+      const response = await fetch(this.base + path, { method, headers, body, signal, keepalive, cache: 'no-store', redirect: 'error' })
+      return this.ended ? never : response
     } catch (error) {
       if (signal?.aborted) throw error
       throw new Problem(0, 'network', error instanceof Error ? error.message : String(error))

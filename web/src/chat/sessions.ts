@@ -2,6 +2,7 @@
 import { Problem, type Api } from '../api/transport'
 import type { SessionSummary } from '../api/types'
 import { say } from '../lib/notice'
+import { pause } from '../lib/pause'
 
 export interface SessionList {
   items: SessionSummary[]
@@ -15,6 +16,8 @@ export interface SessionList {
 
 export const UNDO_MS = 6000
 const PATIENCE_MS = 150
+/** Signing out does not wait longer for a server that does not answer. */
+const PARTING_MS = 2000
 
 export class Sessions {
   private state: SessionList = { items: [], phase: 'loading', query: '', loadingMore: false }
@@ -27,7 +30,16 @@ export class Sessions {
 
   constructor(private readonly api: Api) {
     // A tab that is closed within the time to undo still deletes.
-    addEventListener('pagehide', () => void this.commitRemoval(true))
+    addEventListener('pagehide', this.leave)
+  }
+
+  private leave = () => void this.commitRemoval(true)
+
+  /** The reader signs out: what was deleted is deleted, and nothing more is asked for. */
+  async end() {
+    removeEventListener('pagehide', this.leave)
+    await Promise.race([this.commitRemoval(true), pause(PARTING_MS, new AbortController().signal)])
+    clearTimeout(this.soon)
   }
 
   subscribe = (listener: () => void) => {

@@ -8,14 +8,15 @@ import { Problem, type Api } from '../api/transport'
 import type { OutgoingAttachment } from '../api/types'
 import { say } from '../lib/notice'
 import { pause } from '../lib/pause'
-import { read, write, writeDraft } from '../lib/storage'
+import { forgetReader, read, write, writeDraft } from '../lib/storage'
 import { uuid } from '../lib/uuid'
-import { decode, type ChatEvent } from './events'
+import { decode } from './events'
 import { branchesOf, sessionTurns, type Attachment, type Branch, type Turn } from './history'
 import { anew } from './lost'
 import * as outbox from './outbox'
-import { answerText, emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
+import { emptyAnswer, pendingApprovals, reduce, type Answer } from './reducer'
 import { record, replay, Traces, type Trace } from './trace'
+import { abandoned, keepStatus, sameKeys } from './turns'
 
 export interface Live {
   turnKey: string
@@ -74,7 +75,7 @@ export class ChatStore {
   private runs = new Map<string, Run>()
   private listeners = new Set<() => void>()
   private scheduled = false
-  private readonly channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel('loquat')
+  private channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel('loquat')
   /** The ids of runs that this page has asked for by itself. */
   private readonly askedAnew = new Set<string>()
   /** The runs that the reader has stopped here. The last one of each conversation is kept over a reload, too. */
@@ -86,7 +87,18 @@ export class ChatStore {
       options.onListChange()
       if (options.keepsSessions && e.data.changed && this.conversations.has(e.data.changed)) void this.load(e.data.changed)
     })
-    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && options.onListChange())
+    document.addEventListener('visibilitychange', this.look)
+  }
+
+  private look = () => document.visibilityState === 'visible' && this.options.onListChange()
+
+  /** The reader signs out: the server's runs go on, and nobody here follows them. */
+  end() {
+    document.removeEventListener('visibilitychange', this.look)
+    this.channel?.close()
+    this.channel = undefined
+    for (const run of this.runs.values()) run.control.abort()
+    forgetReader()
   }
 
   subscribe = (listener: () => void) => {
@@ -467,32 +479,3 @@ export class ChatStore {
     this.notify()
   }
 }
-
-/**
- * Turns keep their keys when they are read again, so that nothing on the page starts anew; and where nothing has
- * changed, all of themselves: what was seen live (how long a tool took) is more than what is stored.
- */
-const sameKeys = (turns: Turn[], known: Turn[] = []): Turn[] =>
-  turns.map((turn) => {
-    const before = known.find((k) => k.at === turn.at && k.text === turn.text)
-    if (!before) return turn
-    const [a, b] = [before.answer, turn.answer]
-    const same = a.status === b.status && a.status !== 'running' && a.outcome === b.outcome && a.parts.length === b.parts.length && answerText(a) === answerText(b)
-    return same ? before : { ...turn, key: before.key }
-  })
-
-/** A turn whose run is nowhere any more: what was shown, and that it is not all. Is it to be stored, it has to be sent again. */
-const abandoned = (turn: Turn, keepsSessions: boolean): Turn => {
-  if (turn.answer.status !== 'running') return turn
-  const unsent = turn.unsent ?? (keepsSessions ? {} : undefined)
-  return { ...turn, unsent, answer: reduce(turn.answer, { type: 'error', error: '', code: 'run_gone', retryable: true }) }
-}
-
-/** What an event says of a call that waits, without anything of the rest of the run. */
-const keepStatus = (answer: Answer, event: ChatEvent & { type: 'approval' | 'client_tool' }): Pick<Answer, 'parts'> => ({
-  parts: answer.parts.map((p) => {
-    if (p.type !== 'tool' || p.id !== event.id || p.state !== 'approval') return p
-    if (event.type === 'client_tool') return { ...p, state: 'client', approval: undefined }
-    return { ...p, approval: { ...p.approval, reason: event.reason, expiresAt: event.expiresAt ?? p.approval?.expiresAt } }
-  }),
-})
