@@ -4,9 +4,7 @@
 //! (the agent goes on only when the next event is asked for); the session is committed before the terminal event is
 //! shown.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -18,6 +16,7 @@ use loquat_agent::{Agent, RunContext, RunInput};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::batch::{BATCH, Neighbours};
 use super::journal::{Journal, JournalError};
 use super::run::Run;
 use crate::clock::later;
@@ -30,9 +29,6 @@ use crate::telemetry::{Telemetry, scope};
 
 /// How often a live run says that it is alive.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-
-/// How many events are kept and shown in one go.
-const BATCH: usize = 256;
 
 /// Everything a run needs.
 pub(super) struct Drive {
@@ -236,6 +232,7 @@ impl Keeper {
         let mut interruptions = FuturesUnordered::new();
         interruptions.push(sign_of_life().left_future());
         interruptions.push(out_of_time(Arc::clone(&self.run)).right_future());
+        let mut neighbours = Neighbours::default();
         loop {
             let first = tokio::select! {
                 biased;
@@ -260,24 +257,7 @@ impl Keeper {
             let Some(first) = first else {
                 return Ok(if self.can_pause { Close::Paused } else { Close::Over(repair::lost()) });
             };
-            let mut batch = vec![first];
-            // What is there already goes along. The model's connection is a task that hands over one piece at a time:
-            // it gets a turn, so that what came in one packet is kept, shown and sent as one. After an intent nothing
-            // more is asked for until it is kept.
-            let mut gave_way = false;
-            while batch.len() < BATCH && !matches!(batch.last(), Some(Event::ToolCall { .. })) {
-                match poll_fn(|cx| Poll::Ready(events.poll_next_unpin(cx))).await {
-                    Poll::Ready(Some(event)) => {
-                        batch.push(event);
-                        gave_way = false;
-                    }
-                    Poll::Pending if !gave_way => {
-                        tokio::task::yield_now().await;
-                        gave_way = true;
-                    }
-                    Poll::Ready(None) | Poll::Pending => break,
-                }
-            }
+            let batch = neighbours.of(first, events).await;
             if let Some(terminal) = self.keep(batch, session).await? {
                 return Ok(Close::Over(terminal));
             }

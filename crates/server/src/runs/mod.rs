@@ -1,5 +1,6 @@
 //! Runs: the task behind every answer, its log, and those who read it.
 
+mod batch;
 mod drive;
 pub mod engine;
 pub mod files;
