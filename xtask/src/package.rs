@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::dist::Binary;
 use crate::program::{built, program, run as run_program, step, target_folder};
-use crate::{dist, web};
+use crate::{dist, run, web};
 
 /// What `package` accepts.
 #[derive(clap::Args)]
@@ -21,8 +21,7 @@ pub(crate) struct Arguments {
 /// Builds the page, the program that packs, and the Lambda binaries, and packs.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     web::build()?;
-    step("the program (release)");
-    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat", "--bin", "loquat"]))?;
+    let loquat = run::loquat()?;
     lambda_binary()?;
     let host = dist::host()?;
     let own = host.split('-').next().unwrap_or_default();
@@ -38,7 +37,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         words.push(*word);
     }
-    let loquat = built("release", "loquat")?;
     let pack = || program(&loquat.to_string_lossy(), ["package"]);
     if !arguments.package.is_empty() {
         return run_program(pack().args(&arguments.package));

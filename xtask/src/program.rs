@@ -145,7 +145,7 @@ pub(crate) fn target_folder() -> Result<PathBuf> {
     Ok(PathBuf::from(folder))
 }
 
-/// The path of a binary that Cargo built. `profile` is the folder's name, `debug` or `release`.
+/// The path of a binary that Cargo built. `profile` is the folder's name, for example `debug`.
 pub(crate) fn built(profile: &str, name: &str) -> Result<PathBuf> {
     Ok(target_folder()?.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }

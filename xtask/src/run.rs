@@ -1,6 +1,7 @@
 //! `cargo xtask run`: from a clean clone to a running agent.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -19,8 +20,17 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     model::fetch_if_used()?;
     web::build()?;
-    step("the program (release)");
-    run_program(&mut program("cargo", ["build", "--release", "--package", "loquat", "--bin", "loquat"]))?;
+    let loquat = loquat()?;
     println!();
-    become_program(program(&built("release", "loquat")?.to_string_lossy(), ["serve"]).args(&arguments.serve))
+    become_program(program(&loquat.to_string_lossy(), ["serve"]).args(&arguments.serve))
+}
+
+/// Builds the program as whoever waits for it wants it: linking it as a whole, as for a release, takes as long again.
+pub(crate) fn loquat() -> Result<PathBuf> {
+    step("the program");
+    run_program(&mut program(
+        "cargo",
+        ["build", "--profile", "quick", "--package", "loquat", "--bin", "loquat"],
+    ))?;
+    built("quick", "loquat")
 }

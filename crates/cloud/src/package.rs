@@ -241,8 +241,10 @@ pub fn find_bootstrap(named: Option<&Path>, architecture: Architecture) -> Resul
     let mut places = Vec::new();
     if let Some(folder) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf)) {
         places.push(folder.join(format!("bootstrap-{}", architecture.as_str())));
-        // Beside target/release/loquat, as `cargo xtask package` builds it; for another processor beside a cross build.
-        if let Some(target) = folder.parent().filter(|_| folder.ends_with("release")) {
+        // As `cargo xtask package` builds it, beside the folder of a program that Cargo built; for another processor
+        // beside a cross build.
+        let built = folder.ends_with("release") || folder.ends_with("quick");
+        if let Some(target) = folder.parent().filter(|_| built) {
             places.push(target.join("lambda/bootstrap"));
             places.push(target.join(triple).join("lambda/bootstrap"));
         }
