@@ -136,16 +136,7 @@ impl EmbeddedAgent {
     /// Takes no new messages from now on, lets running answers finish for `drain_seconds`, leaves the rest so that
     /// another process continues them, and ends the tools. Call it when the server has stopped.
     pub async fn shutdown(self) {
-        let engine = &self.service.state.engine;
-        engine.drain();
-        let over = async {
-            for run in engine.live_runs() {
-                run.finished().await;
-            }
-        };
-        if tokio::time::timeout(self.drain, over).await.is_err() {
-            engine.checkpoint().await;
-        }
+        self.service.state.engine.wind_down(self.drain).await;
         self.service.toolbox.shutdown().await;
     }
 }

@@ -39,6 +39,8 @@ pub struct ConnectionLimits {
     pub connections: usize,
     /// How long a client that was answered may go on sending what nobody wants.
     pub linger: Duration,
+    /// How long the answers that are under way at the end may still take.
+    pub farewell: Duration,
 }
 
 impl From<&LimitsConfig> for ConnectionLimits {
@@ -50,6 +52,7 @@ impl From<&LimitsConfig> for ConnectionLimits {
             header_bytes: limits.header_bytes as usize,
             connections: limits.connections as usize,
             linger: Duration::from_secs(10),
+            farewell: Duration::from_secs(10),
         }
     }
 }
@@ -69,7 +72,7 @@ const LINGER: Duration = Duration::from_millis(500);
 /// What a connection of HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves until `shutdown`, then until the open connections have finished their requests.
+/// Serves until `shutdown`, then until the open connections have finished their requests, or their time is over.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -115,7 +118,9 @@ pub async fn serve(
         tokio::spawn(connection.run(stream, stop.clone()));
     }
     drop((listener, stopping, alive));
-    let _ = gone.recv().await;
+    if tokio::time::timeout(limits.farewell, gone.recv()).await.is_err() {
+        tracing::warn!("clients that had not finished are cut off");
+    }
 }
 
 fn builder(limits: &ConnectionLimits) -> Builder<TokioExecutor> {

@@ -52,16 +52,7 @@ pub async fn serve(
         async move {
             stop.await;
             // While runs drain the port stays open, so that /health can say 503 and readers can reconnect.
-            engine.drain();
-            tracing::info!(live = engine.live(), seconds = drain.as_secs(), "draining");
-            let over = async {
-                for run in engine.live_runs() {
-                    run.finished().await;
-                }
-            };
-            if tokio::time::timeout(drain, over).await.is_err() {
-                engine.checkpoint().await;
-            }
+            engine.wind_down(drain).await;
         }
     };
     tokio::select! {

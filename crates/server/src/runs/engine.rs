@@ -69,6 +69,7 @@ pub struct Engine {
     runs: Registry,
     activity: Arc<Activity>,
     draining: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Engine {
@@ -96,6 +97,7 @@ impl Engine {
             runs: Registry::default(),
             activity: Activity::new(clock),
             draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         });
         if engine.journals.durable() {
             tokio::spawn(super::follow::watch_stops(Arc::downgrade(&engine), engine.runs.begins()));
@@ -157,33 +159,36 @@ impl Engine {
         self.runs.live().len()
     }
 
-    /// The live runs of this process.
-    #[must_use]
-    pub fn live_runs(&self) -> Vec<Arc<Run>> {
+    pub(super) fn live_runs(&self) -> Vec<Arc<Run>> {
         self.runs.live()
     }
 
-    /// Refuses new runs from now on.
-    pub fn drain(&self) {
+    /// Refuses new runs from now on, gives those under way so long to end, and pauses the rest where they are, so that
+    /// another process can go on with them; where nothing outlives the process they end. When this returns no reader
+    /// waits for anything any more: those of paused runs, and of other processes' runs, are told to come again.
+    pub async fn wind_down(&self, patience: Duration) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Pauses the live runs where they are, so that another process can go on with them; their readers are told to
-    /// come again. Where nothing outlives the process they end.
-    pub async fn checkpoint(&self) {
-        let live = self.live_runs();
-        for run in &live {
-            run.hand_over(Duration::ZERO);
+        tracing::info!(live = self.live(), seconds = patience.as_secs(), "draining");
+        if tokio::time::timeout(patience, self.activity.rest()).await.is_err() {
+            tracing::info!(live = self.live(), "pausing what has not finished");
         }
-        for run in live {
-            run.finished().await;
+        self.closed.store(true, Ordering::Relaxed);
+        for run in self.runs.open() {
+            // Whoever is added from now on sees under the registry's lock that it is closed.
+            if run.driven() { run.hand_over(Duration::ZERO) } else { run.set_handed_over() }
         }
+        self.activity.rest().await;
     }
 
     /// Whether new runs are refused.
     #[must_use]
     pub fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing that is unfinished can be had here any more.
+    fn closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     pub(super) fn journals(&self) -> &Arc<dyn Journals> {
@@ -222,6 +227,7 @@ impl Engine {
             run.stop();
             run.finished().await;
             if run.handed_over() {
+                // It goes on in another process, or here under another object.
                 return Box::pin(self.stop(owner, id)).await;
             }
         }

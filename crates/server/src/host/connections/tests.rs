@@ -16,6 +16,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     header_bytes: 8_192,
     connections: 4,
     linger: Duration::from_secs(2),
+    farewell: Duration::from_secs(2),
 };
 
 struct Server {
@@ -185,4 +186,19 @@ async fn a_request_that_is_under_way_at_shutdown_is_answered() {
     stream.write_all(b"lo").await.unwrap();
     assert!(read(&mut stream).await.ends_with("hello"));
     tokio::time::timeout(Duration::from_secs(5), server.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_does_not_keep_the_server() {
+    let server = server().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut scrap = vec![0; 65_536];
+    assert!(stream.read(&mut scrap).await.unwrap() > 0);
+    server.stop.send(()).unwrap();
+    let reading = async { while stream.read(&mut scrap).await.is_ok_and(|n| n > 0) {} };
+    tokio::select! {
+        () = reading => panic!("it was cut before the server gave up"),
+        ended = tokio::time::timeout(LIMITS.farewell * 5, server.task) => ended.unwrap().unwrap(),
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 
@@ -11,7 +11,7 @@ use crate::clock::Clock;
 #[derive(Debug)]
 pub(super) struct Activity {
     clock: Clock,
-    state: Mutex<(u64, Timestamp)>,
+    state: watch::Sender<(u64, Timestamp)>,
 }
 
 /// A run under way. Dropped when its task ends.
@@ -20,39 +20,49 @@ pub(super) struct Busy(Arc<Activity>);
 impl Activity {
     pub(super) fn new(clock: Clock) -> Arc<Self> {
         let now = clock.now();
-        Arc::new(Self { clock, state: Mutex::new((0, now)) })
+        Arc::new(Self { clock, state: watch::Sender::new((0, now)) })
     }
 
     /// Whether there are any, and since when there are or are not. Only a real change moves the time.
     pub(super) fn now(&self) -> (bool, Timestamp) {
-        let state = self.state.lock();
-        (state.0 > 0, state.1)
+        let (count, since) = *self.state.borrow();
+        (count > 0, since)
     }
 
     /// One more.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        let mut state = self.state.lock();
-        if state.0 == 0 {
-            state.1 = self.clock.now();
-        }
-        state.0 += 1;
+        self.state.send_modify(|(count, since)| {
+            if *count == 0 {
+                *since = self.clock.now();
+            }
+            *count += 1;
+        });
         Busy(Arc::clone(self))
+    }
+
+    /// Waits until there are none.
+    pub(super) async fn rest(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.state.subscribe().wait_for(|(count, _)| *count == 0).await;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.0 -= 1;
-        if state.0 == 0 {
-            state.1 = self.0.clock.now();
-        }
+        self.0.state.send_modify(|(count, since)| {
+            *count -= 1;
+            if *count == 0 {
+                *since = self.0.clock.now();
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -70,9 +80,11 @@ mod tests {
         let second = activity.begin();
         drop(first);
         assert_eq!(activity.now(), (true, since), "one is still at work");
+        assert!(activity.rest().now_or_never().is_none());
         tokio::time::advance(Duration::from_secs(5)).await;
         drop(second);
         let (busy, rested) = activity.now();
         assert!(!busy && rested > since);
+        assert!(activity.rest().now_or_never().is_some());
     }
 }

@@ -20,7 +20,7 @@ impl Engine {
     /// that has no log yet is waited for.
     ///
     /// # Errors
-    /// [`StartError`] if the store fails.
+    /// [`StartError`] if the store fails, or the run goes on and this process does not.
     pub async fn find(self: &Arc<Self>, owner: &Owner, id: &RunId) -> Result<Option<Arc<Run>>, StartError> {
         self.find_in(owner, id, None).await
     }
@@ -47,7 +47,7 @@ impl Engine {
             if let Some(stored) = self.journals.read(owner, id).await?
                 && let Some(info) = stored.info.clone()
             {
-                return Ok(Some(self.from_log(owner, info, stored)));
+                return self.from_log(owner, info, stored).map(Some);
             }
             // A client that chose the run's id only has the session of this name.
             let sessions = session.cloned().into_iter().chain([SessionId::of_run(id)]);
@@ -63,14 +63,19 @@ impl Engine {
         }
     }
 
-    fn from_log(self: &Arc<Self>, owner: &Owner, info: RunInfo, stored: Stored) -> Arc<Run> {
+    fn from_log(
+        self: &Arc<Self>,
+        owner: &Owner,
+        info: RunInfo,
+        stored: Stored,
+    ) -> Result<Arc<Run>, StartError> {
         let ended = stored.is_whole();
         let run = Run::elsewhere(info, owner.clone());
         run.show_stored(stored);
         if !ended {
-            self.follow(&run);
+            self.follow(&run)?;
         }
-        run
+        Ok(run)
     }
 
     /// A run that its session knows and that has no log (yet).
@@ -86,7 +91,7 @@ impl Engine {
         let Some(info) = known else { return Ok(None) };
         let run = Run::elsewhere(info, owner.clone());
         if self.journals.durable() {
-            self.follow(&run);
+            self.follow(&run)?;
         } else {
             // It ended long ago, and there is no other log.
             let ending = ending::ending_of(&document, id, &Stored::default())
@@ -100,8 +105,14 @@ impl Engine {
         Ok(Some(run))
     }
 
-    fn follow(self: &Arc<Self>, run: &Arc<Run>) {
+    fn follow(self: &Arc<Self>, run: &Arc<Run>) -> Result<(), StartError> {
         self.runs.remember(run);
+        // Here it would be waited for until the client gives up, and the process could not end before.
+        if self.closed() {
+            self.runs.forget(run);
+            return Err(StartError::Draining);
+        }
         follow::spawn(Arc::clone(self), Arc::clone(run));
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use loquat_agent::RunInput;
@@ -20,6 +21,7 @@ impl Engine {
     /// somebody else was faster, or this process is about to stop itself.
     pub(in crate::runs) async fn take_over(self: &Arc<Self>, run: &Arc<Run>) -> Result<bool, StartError> {
         let Some(sessions) = self.sessions.clone() else { return Ok(false) };
+        let _busy = self.activity.begin();
         if self.draining() {
             return Ok(false);
         }
@@ -39,6 +41,9 @@ impl Engine {
         let known = usize::try_from(run.look().log().len()).unwrap_or(usize::MAX);
         run.show(told.iter().skip(known).cloned());
         run.set_driven();
+        if self.closed() {
+            run.hand_over(Duration::ZERO);
+        }
         self.runs.begins().notify_one();
         let journal = self.journals.reopen(&run.owner, &run.info, told.len() as u64 + 1).await?;
         let telemetry = self.telemetry();
@@ -57,7 +62,6 @@ impl Engine {
             durable: true,
             telemetry,
         };
-        let _busy = self.activity.begin();
         let work = Box::pin(scope::enter(scope, AssertUnwindSafe(drive.go_on(&told)).catch_unwind()));
         if work.await.is_err() {
             tracing::error!(run_id = %run.info.id, "the run's task panicked");

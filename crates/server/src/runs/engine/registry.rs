@@ -89,11 +89,18 @@ impl Registry {
         self.known.lock().runs.retain(|_, run| !gone(run) || !run.ended());
     }
 
+    /// The runs that have not ended, those of other processes included.
+    pub(super) fn open(&self) -> Vec<Arc<Run>> {
+        let known = self.known.lock();
+        let is_open = |run: &&Arc<Run>| !run.ended() && !run.handed_over();
+        known.runs.values().filter(is_open).cloned().collect()
+    }
+
     /// The runs of this process that have not ended.
     pub(super) fn live(&self) -> Vec<Arc<Run>> {
-        let known = self.known.lock();
-        let is_live = |run: &&Arc<Run>| run.driven() && !run.ended() && !run.handed_over();
-        known.runs.values().filter(is_live).cloned().collect()
+        let mut runs = self.open();
+        runs.retain(|run| run.driven());
+        runs
     }
 
     /// Tells when a run of this process may have begun.

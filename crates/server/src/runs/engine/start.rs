@@ -2,7 +2,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -47,7 +46,7 @@ impl Engine {
                     false => return Err(StartError::RunConflict),
                 }
             }
-            if self.draining.load(Ordering::Relaxed) {
+            if self.draining() {
                 return Err(StartError::Draining);
             }
             match self.try_start(&key, &run_id, &request).await {
@@ -136,6 +135,10 @@ impl Engine {
             };
         }
         let claim = Claim { engine: self, run: Some(Arc::clone(&run)) };
+        let busy = self.activity.begin();
+        if self.closed() {
+            return Err(StartError::Draining);
+        }
         if run.info.form.dialect == DialectName::AgUi {
             run.set_before(match (&hold, &request.ask) {
                 (Some(hold), _) => hold.conversation()?,
@@ -178,7 +181,6 @@ impl Engine {
         let (held, confirmed) = oneshot::channel();
         let engine = Arc::clone(self);
         let driven = Arc::clone(&run);
-        let busy = self.activity.begin();
         claim.hand_on();
         tokio::spawn(scope::enter(scope, async move {
             if AssertUnwindSafe(drive.run(held)).catch_unwind().await.is_err() {

@@ -1,6 +1,7 @@
 //! Runs over a store in memory or in a folder: engines as processes, a model that plays scripts.
 
 mod busy;
+mod closing;
 mod consent;
 mod counts;
 mod other_process;
@@ -21,6 +22,7 @@ use loquat_agent::scripted::{ScriptedModel, Step, asks, ends, says};
 use loquat_agent::tool::{Tool, ToolContext, ToolOutput, ToolSpec};
 use loquat_agent::tool_set::ToolSet;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::engine::{Ask, Engine, OnBusy, OnDisconnect, StartRequest, Wants};
 use super::files::FileJournals;
@@ -161,6 +163,17 @@ impl Tool for Look {
         cx.progress.custom("looking", json!({"at": "it"})).await;
         ToolOutput::text("a 🦀")
     }
+}
+
+/// A model that says a piece and then waits for ever (until it is stopped).
+fn endless(piece: &str) -> Arc<ScriptedModel> {
+    let mut script = says(&[piece])[..1].to_vec();
+    script.push(Step::Gate(Arc::new(Semaphore::new(0))));
+    ScriptedModel::new([script])
+}
+
+fn run_id(text: &str) -> RunId {
+    RunId::parse(text).unwrap()
 }
 
 /// A pause before every step, so that events come one by one.

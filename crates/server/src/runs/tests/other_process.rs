@@ -1,7 +1,6 @@
 //! Runs of other processes that share the store: found, followed, stopped, waited for, not confused with one's own.
 
 use loquat_agent::event::{Event, Outcome};
-use tokio::sync::Semaphore;
 
 use super::*;
 use crate::runs::engine::StartError;
@@ -10,17 +9,6 @@ use crate::sessions::memory::MemoryBlobs;
 
 fn store() -> Arc<dyn BlobStore> {
     Arc::new(MemoryBlobs::new())
-}
-
-/// A model that says a piece and then waits for ever (until it is stopped).
-fn endless(piece: &str) -> Arc<ScriptedModel> {
-    let mut script = says(&[piece])[..1].to_vec();
-    script.push(Step::Gate(Arc::new(Semaphore::new(0))));
-    ScriptedModel::new([script])
-}
-
-fn run_id(text: &str) -> RunId {
-    RunId::parse(text).unwrap()
 }
 
 /// Begun a moment ago, a run has no log yet: who knows its session finds it at once, who does not waits for the log.
@@ -47,8 +35,7 @@ async fn a_run_is_found_before_its_first_segment() {
     assert!(third.engine.find(owner.owner(), &run_id("no")).await.unwrap().is_none());
 }
 
-/// Stopped from another process: the model is stopped, the text is kept, the receipt says so. Nobody's run is stopped who
-/// is only followed when his follower ends.
+/// Stopped from another process: the model is stopped, the text is kept, the receipt says so.
 #[tokio::test(start_paused = true)]
 async fn stop_reaches_the_process_that_runs_it() {
     for with_session in [true, false] {
@@ -60,11 +47,7 @@ async fn stop_reaches_the_process_that_runs_it() {
         let followed =
             there.engine.find_in(owner.owner(), &run_id("r"), session.as_ref()).await.unwrap().unwrap();
         assert_eq!((there.engine.live(), here.engine.live()), (0, 1));
-        // The other process is told to end: what it follows goes on.
-        there.engine.checkpoint().await;
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        assert!(!run.ended() && !followed.ended());
-
+        assert!(!followed.ended());
         let stopped =
             there.engine.stop_in(owner.owner(), &run_id("r"), session.as_ref()).await.unwrap().unwrap();
         assert_eq!((stopped.outcome.as_str(), stopped.already_finished), ("cancelled", false));
