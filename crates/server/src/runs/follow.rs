@@ -58,8 +58,10 @@ async fn follow(engine: &Arc<Engine>, run: &Arc<Run>) {
             Ok(None) => {}
             Err(error) => tracing::warn!(run_id = %run.info.id, %error, "the run log cannot be read"),
         }
+        if run.ended() || run.handed_over() {
+            return;
+        }
         tokio::select! {
-            () = run.finished() => return,
             () = tokio::time::sleep(pace) => {}
             () = run.cancel.cancelled(), if !asked => {}
         }

@@ -58,6 +58,27 @@ async fn stop_reaches_the_process_that_runs_it() {
     }
 }
 
+/// Where a run ends with its last reader, that holds for a reader at another process, too.
+#[tokio::test(start_paused = true)]
+async fn the_last_reader_of_another_process_ends_a_run() {
+    let (store, clock, owner) = (store(), Clock::tokio(), Principal::anonymous());
+    let here = Process::on_objects(&store, clock, endless("Hello"));
+    let there = Process::on_objects(&store, clock, ScriptedModel::new([]));
+    let run = here.engine.start(request("s", "r", "hi")).await.unwrap();
+    let followed = there.engine.find(owner.owner(), &run_id("r")).await.unwrap().unwrap();
+    let readers = [(); 2].map(|()| {
+        Reader::new(Arc::clone(&followed), encoder(&Form::default()), 0, OnDisconnect::Cancel).into_stream()
+    });
+    let [one, mut other] = readers.map(Box::pin);
+    drop(one);
+    assert!(other.next().await.is_some());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(!run.ended());
+    drop(other);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(run.look().terminal(), Some(Event::Finished { outcome: Outcome::Cancelled }));
+}
+
 /// The same request to two processes at once: one model call, one message, the same answer.
 #[tokio::test(start_paused = true)]
 async fn the_same_run_asked_of_two_processes_is_one() {
