@@ -87,10 +87,15 @@ async fn what_does_not_finish_in_time_goes_on_in_the_next_process() {
     let last = events.all().await.pop().unwrap();
     assert_eq!((last.event.as_str(), &last.data["run_id"]), ("continue", &json!(run)));
     let after = last.data["after"].as_u64().unwrap();
+    let path = format!("/runs/{run}/events?after={after}");
+    // Whoever comes back at once, over the connection that is open, is sent away or cut off.
+    if let Ok(answer) = server.http.get(format!("{}{path}", server.url)).send().await {
+        let (status, problem) = crate::support::answer_of(answer).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("draining")));
+    }
     assert!(server.ended().await.success());
 
     let server = server.kill_and_restart().await;
-    let path = format!("/runs/{run}/events?after={after}");
     let mut events = Events::new(server.http.get(format!("{}{path}", server.url)).send().await.unwrap());
     let call = model.call().await;
     assert_eq!(events.next().await.unwrap().event, "reset");
