@@ -9,8 +9,11 @@
 //!     .route("/books", axum::routing::get(|| async { "…" }))
 //!     .fallback_service(agent.router());
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! axum::serve(listener, app).await?;
-//! agent.shutdown().await;
+//! let stop = async move {
+//!     let _ = tokio::signal::ctrl_c().await;
+//!     agent.shutdown().await;
+//! };
+//! axum::serve(listener, app).with_graceful_shutdown(stop).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -134,7 +137,8 @@ impl EmbeddedAgent {
     }
 
     /// Takes no new messages from now on, lets running answers finish for `drain_seconds`, leaves the rest so that
-    /// another process continues them, and ends the tools. Call it when the server has stopped.
+    /// another process continues them, and ends the tools. Call it when the server is asked to stop and before it waits
+    /// for its connections: whoever reads an answer keeps one open until it is finished, or until this lets it go.
     pub async fn shutdown(self) {
         self.service.state.engine.wind_down(self.drain).await;
         self.service.toolbox.shutdown().await;

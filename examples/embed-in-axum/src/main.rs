@@ -41,12 +41,13 @@ async fn main() -> anyhow::Result<()> {
     let agent = agent(&shelf).build()?;
     let app = app(shelf, &agent);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-    let stop = async {
+    let stop = async move {
         // Without a way to hear Ctrl-C the program ends as any other does.
         let _ = tokio::signal::ctrl_c().await;
+        // Answers that are being written hold connections open, which axum waits for: the agent lets them go.
+        agent.shutdown().await;
     };
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    agent.shutdown().await;
     Ok(())
 }
 
@@ -71,8 +72,9 @@ mod tests {
         let app = app(shelf, &agent);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
-            let stopped = async {
+            let stopped = async move {
                 let _ = stopped.await;
+                agent.shutdown().await;
             };
             axum::serve(listener, app).with_graceful_shutdown(stopped).await
         });
@@ -93,6 +95,5 @@ mod tests {
         drop(http);
         stop.send(()).unwrap();
         serving.await.unwrap().unwrap();
-        agent.shutdown().await;
     }
 }

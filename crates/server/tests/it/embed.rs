@@ -1,15 +1,17 @@
 //! The agent inside a program that knows its users itself and keeps the root for itself.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use http::request::Parts;
-use loquat_agent::scripted::{ScriptedModel, says};
+use loquat_agent::scripted::{ScriptedModel, Step, says};
 use loquat_server::auth::{AuthError, Authenticator, Principal};
 use loquat_server::embed::EmbeddedAgent;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 /// Believes a header that the program's own layer has set.
 struct House;
@@ -66,6 +68,38 @@ async fn a_program_brings_its_users_and_keeps_its_root() {
     assert_eq!((&config["model"]["id"], &config["model"]["demo"]), (&"scripted".into(), &false.into()));
     serving.abort();
     agent.shutdown().await;
+}
+
+/// A reader of an answer holds a connection open, which axum waits for.
+#[tokio::test]
+async fn a_program_ends_although_an_answer_goes_on() {
+    let endless = vec![says(&["word "])[0].clone(), Step::Gate(Arc::new(Semaphore::new(0)))];
+    let agent = EmbeddedAgent::builder()
+        .config("store = \"memory\"\ndrain_seconds = 0")
+        .environment([("HOME".to_owned(), "/nonexistent".to_owned())])
+        .model(ScriptedModel::new([endless]))
+        .build()
+        .unwrap();
+    let app = agent.router();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopping = async move {
+        let _ = stopped.await;
+        agent.shutdown().await;
+    };
+    let serving = tokio::spawn(axum::serve(listener, app).with_graceful_shutdown(stopping).into_future());
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = http.post(format!("{url}/chat")).header("content-type", "application/json");
+    let mut answer = ask.body(r#"{"message": "hi", "events": "all"}"#).send().await.unwrap();
+    let mut told = String::new();
+    while !told.contains("word ") {
+        told += std::str::from_utf8(&answer.chunk().await.unwrap().unwrap()).unwrap();
+    }
+    stop.send(()).unwrap();
+    told += &answer.text().await.unwrap();
+    assert!(told.contains("event: continue") || told.contains("event: error"), "{told}");
+    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test]
