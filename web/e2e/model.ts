@@ -8,6 +8,9 @@ interface ChatRequest {
   tools?: { function: { name: string } }[]
 }
 
+/** How long a test waits for the model to be asked. */
+const PATIENCE_MS = 20_000
+
 /** One model call under way. */
 export class ModelCall {
   private readonly id = `chatcmpl-${Math.random().toString(36).slice(2)}`
@@ -68,7 +71,7 @@ export class ModelCall {
 }
 
 export class TestModel {
-  private readonly waiting: ((call: ModelCall) => void)[] = []
+  private readonly waiting: { take: (call: ModelCall) => void; late: NodeJS.Timeout }[] = []
   private readonly arrived: ModelCall[] = []
   private readonly all = new Set<ModelCall>()
   /** Statuses to refuse the next calls with. */
@@ -100,14 +103,19 @@ export class TestModel {
     const call = new ModelCall(JSON.parse(Buffer.concat(chunks).toString()) as ChatRequest, res)
     this.all.add(call)
     const next = this.waiting.shift()
-    if (next) next(call)
-    else this.arrived.push(call)
+    if (!next) return void this.arrived.push(call)
+    clearTimeout(next.late)
+    next.take(call)
   }
 
   /** The next call to the model, as soon as it comes. */
   next(): Promise<ModelCall> {
     const call = this.arrived.shift()
-    return call ? Promise.resolve(call) : new Promise((resolve) => this.waiting.push(resolve))
+    if (call) return Promise.resolve(call)
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error('Nobody asked the model.')), PATIENCE_MS)
+      this.waiting.push({ take: resolve, late })
+    })
   }
 
   /** No call waits to be taken by the test. */
@@ -120,6 +128,7 @@ export class TestModel {
     for (const call of this.all) call.cut()
     this.all.clear()
     this.arrived.length = 0
+    for (const { late } of this.waiting) clearTimeout(late)
     this.waiting.length = 0
     this.refusals.length = 0
   }

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 
 export const freePort = (): Promise<number> =>
   new Promise((done) => {
@@ -35,6 +36,13 @@ interface Options {
   files?: Record<string, string>
   env?: Record<string, string>
 }
+
+/** What runs. A test whose time is over never gets to stop it, but its process ends. */
+const children = new Set<ChildProcess>()
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')))
+
+/** How long the program may take to start, or to end when it is asked to. */
+const PATIENCE_MS = 20_000
 
 export class Server {
   private child: ChildProcess | undefined
@@ -77,15 +85,17 @@ export class Server {
       env: { ...Object.fromEntries(passed), PORT: String(this.port), AGENT_NAME: 'Ada', ...this.env },
     })
     this.child = child
+    children.add(child)
+    child.on('exit', () => children.delete(child))
     const keep = (data: Buffer) => void (this.log += data.toString())
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
-    const deadline = Date.now() + 20_000
+    const deadline = Date.now() + PATIENCE_MS
     for (;;) {
       if (child.exitCode !== null || Date.now() > deadline) throw new Error(`The server did not start:\n${this.log}`)
-      const healthy = await fetch(`${this.url}/health`).then((r) => r.ok, () => false)
+      const healthy = await fetch(`${this.url}/health`, { signal: AbortSignal.timeout(PATIENCE_MS) }).then((r) => r.ok, () => false)
       if (healthy) return
-      await new Promise((wait) => setTimeout(wait, 25))
+      await setTimeout(25)
     }
   }
 
@@ -101,9 +111,10 @@ export class Server {
   /** Asks it to end, as a deployment does, and starts it anew on the same port and data. */
   async restart() {
     const child = this.child
-    const gone = new Promise((resolve) => child?.on('exit', resolve))
+    const gone = new Promise((resolve) => child?.on('exit', () => resolve(true)))
     child?.kill('SIGTERM')
-    await gone
+    if (!(await Promise.race([gone, setTimeout(PATIENCE_MS, false, { ref: false })])))
+      throw new Error(`The server did not end when it was asked to:\n${this.log}`)
     await this.launch()
   }
 
