@@ -1,13 +1,15 @@
 //! The AWS configuration of the process: credentials, region and endpoint overrides from the usual chain (environment,
 //! profile and SSO, web identity, container, instance), loaded once and only when something needs it.
 
+pub(crate) mod connection;
+
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::OnceCell;
+
+use connection::Connections;
 
 /// Gives the configuration when it is first needed.
 pub type AwsLoader = Arc<dyn Fn() -> BoxFuture<'static, SdkConfig> + Send + Sync>;
@@ -24,8 +26,7 @@ pub fn loader(region: Option<String>) -> AwsLoader {
 }
 
 async fn load(region: Option<String>) -> SdkConfig {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let mut config = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    let mut config = aws_config::defaults(BehaviorVersion::latest()).http_client(Connections::default());
     if let Some(region) = region {
         config = config.region(Region::new(region));
     }

@@ -17,7 +17,6 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{StalledStreamProtectionConfig, Token};
 use aws_sdk_bedrockruntime::types::ServiceTierType;
-use aws_smithy_http_client::tls::{Provider as TlsProvider, rustls_provider::CryptoMode};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use futures_util::stream::BoxStream;
@@ -32,6 +31,7 @@ use super::build::BuildError;
 use super::config::{BedrockOptions, ModelConfig, PromptCache, Provider, Timeouts};
 use super::{http, params};
 use crate::aws::AwsLoader;
+use crate::aws::connection::{Connections, KeptBody};
 use crate::secret::Secret;
 use crate::telemetry::scope;
 
@@ -117,11 +117,8 @@ impl Shared {
         let sdk = match &self.options.profile {
             None => (self.aws)().await,
             Some(profile) => {
-                let tls = aws_smithy_http_client::Builder::new()
-                    .tls_provider(TlsProvider::Rustls(CryptoMode::Ring))
-                    .build_https();
                 aws_config::defaults(BehaviorVersion::latest())
-                    .http_client(tls)
+                    .http_client(Connections::default())
                     .profile_name(profile)
                     .load()
                     .await
@@ -129,6 +126,8 @@ impl Shared {
         };
         // Retries, and what stalls, are the business of `resilience`: it knows what was shown.
         let mut config = aws_sdk_bedrockruntime::config::Builder::from(&sdk)
+            // Whatever made the configuration: the body of an answer comes past the SDK over these.
+            .http_client(Connections::default())
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(TimeoutConfig::builder().connect_timeout(self.timeouts.connect).build());
@@ -167,15 +166,17 @@ impl Shared {
         drop(request);
         let first_byte = self.timeouts.first_byte;
         let trace = scope::headers();
+        let body = KeptBody::default();
+        let keep = body.clone();
         let call = call.customize().mutate_request(move |request| {
+            request.add_extension(keep.clone());
             for (name, value) in &trace {
                 if let Ok(value) = value.to_str() {
                     request.headers_mut().insert(name.as_str().to_owned(), value.to_owned());
                 }
             }
         });
-        let body = stream::KeptBody::default();
-        match timeout(first_byte, call.interceptor(body.clone()).send()).await {
+        match timeout(first_byte, call.send()).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error::refused(&self.model, &error)),
             Err(_) => return Err(silent(PROVIDER, first_byte, true)),
