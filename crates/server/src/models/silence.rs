@@ -43,8 +43,9 @@ impl Silence {
                 self.heard = true;
                 return Poll::Ready(Ok(item));
             }
-            let due = *due.get_or_insert_with(|| Instant::now() + limit);
-            self.alarm.poll_at(due, cx).map(|()| Err(Silent { limit, first: !self.heard }))
+            let now = Instant::now();
+            let due = *due.get_or_insert(now + limit);
+            self.alarm.poll_at(due, now, cx).map(|()| Err(Silent { limit, first: !self.heard }))
         })
         .await
     }

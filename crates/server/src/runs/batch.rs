@@ -9,7 +9,7 @@ use loquat_agent::event::Event;
 /// How many events are kept and shown in one go.
 pub(super) const BATCH: usize = 256;
 
-/// How often in a row giving way may bring nothing before it is tried only now and then.
+/// How often in a row looking for more may bring nothing before it is done only now and then.
 const PATIENCE: u32 = 4;
 
 /// How many takes stand between two tries then.
@@ -17,9 +17,11 @@ const SELDOM: u32 = 32;
 
 /// Looks for what has come together with an event.
 ///
-/// The model's connection is a task of its own that hands over one piece at a time: it has to get a turn before there is
-/// a next one. Where a model says its pieces one by one, that is a turn for nothing, and tokio looks at the network for
-/// each; so a run learns whether it helps.
+/// A connection may be a task of its own that hands over one piece at a time: it has to get a turn before there is a next
+/// one. Where a model says its pieces one by one, that is a turn for nothing, tokio looks at the network for each, and to
+/// ask the agent for more goes all the way down to the connection, as the wait for the next piece does right after; so a
+/// run learns whether it helps. Until it tries again, events that come together are kept one by one; they are still sent
+/// together, since readers get their turn when the run waits.
 #[derive(Default)]
 pub(super) struct Neighbours {
     /// How many events in a row came alone.
@@ -34,7 +36,11 @@ impl Neighbours {
         events: &mut (impl Stream<Item = Event> + Unpin),
     ) -> Vec<Event> {
         let mut batch = vec![first];
-        let mut gave_way = !self.is_worth_it();
+        if !self.is_worth_it() {
+            self.alone = self.alone.saturating_add(1);
+            return batch;
+        }
+        let mut gave_way = false;
         while batch.len() < BATCH && !matches!(batch.last(), Some(Event::ToolCall { .. })) {
             match poll_fn(|cx| Poll::Ready(events.poll_next_unpin(cx))).await {
                 Poll::Ready(Some(event)) => {

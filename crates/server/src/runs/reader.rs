@@ -176,7 +176,7 @@ impl Reader {
                 }
                 // The sender lives as long as the run, which we hold.
                 _ = self.grown.changed() => {}
-                () = poll_fn(|cx| self.heartbeat.poll_at(silent, cx)) => {
+                () = poll_fn(|cx| self.heartbeat.poll_at(silent, Instant::now(), cx)) => {
                     self.last_sent = Instant::now();
                     let mut out = Vec::new();
                     self.encoder.heartbeat(&mut out);
