@@ -9,6 +9,7 @@ pub mod load;
 pub mod measure;
 pub mod mock;
 pub mod object_store;
+pub mod order;
 pub mod overhead;
 pub mod process;
 pub mod profile;

@@ -1,7 +1,7 @@
 //! Entry point: one subcommand a tool.
 
 use clap::{Parser, Subcommand};
-use loquat_bench::{hostile, lambda_emulator, limit, load, mock, overhead, profile, report, soak};
+use loquat_bench::{hostile, lambda_emulator, limit, load, mock, order, overhead, profile, report, soak};
 
 /// Tools for measuring Loquat.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum Command {
     Limit(limit::Args),
     /// Keeps a server busy that somebody else started, for a profiler.
     Load(load::Args),
+    /// Finds the functions of a start and writes the linker script that puts them side by side.
+    Order(order::Args),
     /// What telemetry costs: all of it on, against all of it off.
     Overhead(overhead::Args),
     /// Measures everything side by side and writes RESULTS.md (`cargo xtask bench` builds what it needs and calls it).
@@ -42,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Mock(args) => mock::run(args).await,
         Command::Limit(args) => limit::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Order(args) => order::run(args).await,
         Command::Overhead(args) => overhead::run(args).await,
         Command::Profile(args) => profile::run(args).await,
         Command::Report(args) => report::run(args).await,

@@ -67,6 +67,15 @@ impl Running {
         self.tree().into_iter().map(resident_of).sum()
     }
 
+    /// What its memory is mapped to, as in `/proc/PID/maps`.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn maps(&self) -> Result<String> {
+        let path = format!("/proc/{}/maps", self.child.id());
+        std::fs::read_to_string(&path).with_context(|| path)
+    }
+
     /// Open file descriptors of the program and its children.
     #[must_use]
     pub fn descriptors(&self) -> usize {

@@ -13,6 +13,7 @@ mod files;
 mod fuzz;
 mod model;
 mod node;
+mod order;
 mod package;
 mod program;
 mod python;
@@ -54,6 +55,8 @@ enum Command {
     Tidy,
     /// Check what we depend on with `cargo deny`: licences, bans, sources, and known weaknesses where their list can be had.
     Deny,
+    /// Measure which functions a start runs, and write the linker script that puts them side by side (needs valgrind).
+    Order,
     /// Take the screenshots of the page.
     Shots,
     /// Run the randomised tests with many more cases than `test` does.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Package(arguments) => package::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Deny => deny::run(),
+        Command::Order => order::run(),
         Command::Shots => shots::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Docs => docs::run(),
